@@ -1,0 +1,227 @@
+"""The fleet in the admin console. What is history there is read only: consents, commands, sessions, traces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from fleet.models import (
+    Asset,
+    Charger,
+    ChargingSession,
+    Connector,
+    Consent,
+    DeviceCommand,
+    Evse,
+    GridNode,
+    IdToken,
+    Inverter,
+    Meter,
+    OnboardComputer,
+    Owner,
+    Pack,
+    PackHealthRecord,
+    Region,
+    Site,
+    Vehicle,
+    VehicleGoal,
+    VehicleModel,
+)
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Shows rows; nobody adds, changes or deletes them here. Lists do not count what may be millions."""
+
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Region)
+class RegionAdmin(admin.ModelAdmin):
+    list_display = ("code", "name", "country", "time_zone", "currency")
+    search_fields = ("code", "name")
+
+
+@admin.register(GridNode)
+class GridNodeAdmin(admin.ModelAdmin):
+    list_display = ("code", "name", "region", "import_limit_kw", "export_limit_kw")
+    list_filter = ("region",)
+    list_select_related = ("region",)
+    search_fields = ("code", "name")
+
+
+@admin.register(Site)
+class SiteAdmin(admin.ModelAdmin):
+    list_display = ("identity", "name", "kind", "operation_mode", "grid_node", "owner", "import_limit_kw")
+    list_filter = ("kind", "operation_mode", "grid_node__region")
+    list_select_related = ("grid_node", "owner")
+    search_fields = ("identity", "name")
+    autocomplete_fields = ("grid_node", "owner")
+
+
+@admin.register(Owner)
+class OwnerAdmin(admin.ModelAdmin):
+    list_display = ("identity", "name", "email", "user")
+    list_select_related = ("user",)
+    search_fields = ("identity", "name", "email")
+    autocomplete_fields = ("user",)
+
+
+@admin.register(Asset)
+class AssetAdmin(admin.ModelAdmin):
+    list_display = ("identity", "kind", "site", "connected", "fault", "last_seen_at")
+    list_filter = ("kind", "connected")
+    list_select_related = ("site",)
+    search_fields = ("identity", "fault")
+    autocomplete_fields = ("site",)
+    readonly_fields = ("connected", "last_seen_at")
+    show_full_result_count = False
+
+
+class EvseInline(admin.TabularInline):
+    model = Evse
+    extra = 0
+    autocomplete_fields = ("asset",)
+
+
+@admin.register(Charger)
+class ChargerAdmin(admin.ModelAdmin):
+    list_display = ("identity", "protocol", "site", "vendor", "model", "gateway_identity", "last_seen_at")
+    list_filter = ("protocol", "vendor")
+    list_select_related = ("site",)
+    search_fields = ("identity", "serial_number")
+    autocomplete_fields = ("site",)
+    # a password is set by `create_charger`, never typed here
+    readonly_fields = ("password_hash", "gateway_identity", "connected_at", "last_seen_at", "booted_at", "capabilities")
+    inlines = (EvseInline,)
+    show_full_result_count = False
+
+
+@admin.register(Evse)
+class EvseAdmin(admin.ModelAdmin):
+    list_display = ("asset", "charger", "number", "max_charge_kw", "max_discharge_kw", "fail_safe_kw")
+    list_select_related = ("asset", "charger")
+    search_fields = ("asset__identity", "charger__identity")
+    autocomplete_fields = ("asset", "charger")
+
+
+@admin.register(Connector)
+class ConnectorAdmin(admin.ModelAdmin):
+    list_display = ("evse", "number", "connector_type", "status", "detail", "status_at")
+    list_filter = ("status", "connector_type")
+    list_select_related = ("evse",)
+    search_fields = ("evse__asset__identity",)
+    autocomplete_fields = ("evse",)
+
+
+@admin.register(IdToken)
+class IdTokenAdmin(admin.ModelAdmin):
+    list_display = ("token", "kind", "vehicle", "blocked", "expires_at")
+    list_filter = ("kind", "blocked")
+    list_select_related = ("vehicle",)
+    search_fields = ("token", "vehicle__identity", "vehicle__label")
+    autocomplete_fields = ("vehicle",)
+
+
+@admin.register(VehicleModel)
+class VehicleModelAdmin(admin.ModelAdmin):
+    list_display = ("make", "name", "battery_capacity_kwh", "max_charge_kw", "max_discharge_kw")
+    list_filter = ("make",)
+    search_fields = ("make", "name")
+
+
+class VehicleGoalInline(admin.StackedInline):
+    model = VehicleGoal
+    extra = 0
+
+
+@admin.register(Vehicle)
+class VehicleAdmin(admin.ModelAdmin):
+    list_display = ("identity", "label", "owner", "model", "home_site", "soc_fraction", "withdrawn_at")
+    list_filter = ("v2g_capable", "model__make")
+    list_select_related = ("owner", "model", "home_site")
+    search_fields = ("identity", "label", "owner__identity", "owner__name")
+    autocomplete_fields = ("owner", "model", "home_site")
+    readonly_fields = ("soc_fraction", "soc_measured_at")
+    inlines = (VehicleGoalInline,)
+    show_full_result_count = False
+
+
+@admin.register(OnboardComputer)
+class OnboardComputerAdmin(admin.ModelAdmin):
+    list_display = ("identity", "vehicle", "cpu_cores", "memory_mib", "active_power_kw")
+    list_select_related = ("vehicle",)
+    search_fields = ("identity", "vehicle__identity")
+    autocomplete_fields = ("vehicle",)
+    readonly_fields = ("token_hash",)
+
+
+@admin.register(Inverter)
+class InverterAdmin(admin.ModelAdmin):
+    list_display = ("identity", "site", "host", "port", "device_id", "connected", "last_seen_at")
+    list_filter = ("connected",)
+    list_select_related = ("site",)
+    search_fields = ("identity", "host")
+    autocomplete_fields = ("site",)
+    readonly_fields = ("connected", "last_seen_at", "gateway_identity")
+
+
+class PackHealthRecordInline(admin.TabularInline):
+    model = PackHealthRecord
+    extra = 0
+
+
+@admin.register(Pack)
+class PackAdmin(admin.ModelAdmin):
+    list_display = ("asset", "inverter", "origin", "nameplate_kwh", "state_of_health_fraction", "soc_fraction")
+    list_filter = ("inverter",)
+    list_select_related = ("asset", "inverter")
+    search_fields = ("asset__identity", "serial_number", "origin")
+    autocomplete_fields = ("asset", "inverter")
+    readonly_fields = ("soc_fraction", "soc_measured_at", "temperature_c")
+    inlines = (PackHealthRecordInline,)
+
+
+@admin.register(Meter)
+class MeterAdmin(admin.ModelAdmin):
+    list_display = ("asset", "role", "host", "port", "device_id")
+    list_filter = ("role",)
+    list_select_related = ("asset",)
+    search_fields = ("asset__identity", "host")
+    autocomplete_fields = ("asset",)
+
+
+@admin.register(Consent)
+class ConsentAdmin(ReadOnlyAdmin):
+    list_display = ("owner", "vehicle", "site", "service", "terms_version", "granted_at", "withdrawn_at")
+    list_filter = ("service", "terms_version", ("withdrawn_at", admin.EmptyFieldListFilter))
+    list_select_related = ("owner", "vehicle", "site")
+    search_fields = ("owner__identity", "vehicle__identity", "site__identity")
+    date_hierarchy = "granted_at"
+
+
+@admin.register(ChargingSession)
+class ChargingSessionAdmin(ReadOnlyAdmin):
+    list_display = ("transaction_id", "charger", "vehicle", "started_at", "ended_at", "stop_reason")
+    list_filter = (("ended_at", admin.EmptyFieldListFilter), "bidirectional")
+    list_select_related = ("charger", "vehicle")
+    search_fields = ("transaction_id", "charger__identity", "vehicle__identity")
+
+
+@admin.register(DeviceCommand)
+class DeviceCommandAdmin(ReadOnlyAdmin):
+    list_display = ("asset", "sequence", "kind", "state", "queued_at", "sent_at", "answered_at", "attempts", "plan_id")
+    list_filter = ("state", "kind")
+    list_select_related = ("asset",)
+    search_fields = ("asset__identity",)

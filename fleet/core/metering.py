@@ -1,0 +1,129 @@
+"""Meter readings as numbers: what is wrong with one, and how much energy lies between two instants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.units import SECONDS_PER_HOUR
+
+# Bits of `Reading.flags`. A flagged reading is kept as it came and not used for settlement.
+REGISTER_WENT_BACK = 1
+POWER_BEYOND_LIMITS = 2
+
+# Meters and converters overshoot: a set-point at the limit is not a fault.
+_POWER_TOLERANCE_FRACTION = 0.10
+_POWER_TOLERANCE_KW = 0.5
+# Registers pass through floats on their way; a thousandth of a watt-hour back is no step back.
+REGISTER_TOLERANCE_KWH = 1e-6
+
+
+def power_is_beyond_limits(power_kw: float, *, max_charge_kw: float, max_discharge_kw: float) -> bool:
+    """Whether a signed power is more than an asset can do: over its limit by more than 10 % plus 0.5 kW."""
+    limit_kw = max_charge_kw if power_kw > 0 else max_discharge_kw
+    return abs(power_kw) > limit_kw * (1 + _POWER_TOLERANCE_FRACTION) + _POWER_TOLERANCE_KW
+
+
+@dataclass(frozen=True, eq=False)
+class SlotEnergy:
+    """Energy of one asset per slot; `net_kwh` is 0 where `complete` is False."""
+
+    net_kwh: NDArray[np.float64]  # [slot]
+    complete: NDArray[np.bool_]  # [slot]
+
+
+def energy_in_slots(
+    *,
+    measured_s: NDArray[np.float64],
+    import_kwh: NDArray[np.float64],
+    export_kwh: NDArray[np.float64],
+    power_kw: NDArray[np.float64],
+    boundary_s: NDArray[np.float64],
+    longest_gap_s: float,
+) -> SlotEnergy:
+    """Energy into the asset in each slot, positive for import.
+
+    From the registers (import − export) interpolated linearly at the slots' boundaries; where a boundary has no two
+    register values around it within `longest_gap_s`, or a register went back within the slot, from the trapezoids of
+    the power, if that is without such gaps.
+
+    Args:
+        measured_s: seconds on any clock, strictly increasing  # [reading]
+        import_kwh, export_kwh: registers, NaN where the reading has none; one of the two may be missing throughout, then
+            it counts as 0  # [reading]
+        power_kw: signed power, NaN where the reading has none  # [reading]
+        boundary_s: the slots' starts and the last one's end, on the same clock, strictly increasing  # [slot + 1]
+        longest_gap_s: readings further apart than this say nothing about the time between them.
+    """
+    by_register = _from_register(measured_s, import_kwh, export_kwh, boundary_s, longest_gap_s)
+    if by_register.complete.all():
+        return by_register
+    by_power = _from_power(measured_s, power_kw, boundary_s, longest_gap_s)
+    net_kwh = np.where(by_register.complete, by_register.net_kwh, by_power.net_kwh)
+    complete = by_register.complete | by_power.complete
+    return SlotEnergy(np.where(complete, net_kwh, 0.0), complete)
+
+
+def _from_register(
+    measured_s: NDArray[np.float64],
+    import_kwh: NDArray[np.float64],
+    export_kwh: NDArray[np.float64],
+    boundary_s: NDArray[np.float64],
+    longest_gap_s: float,
+) -> SlotEnergy:
+    imported = np.zeros_like(import_kwh) if np.isnan(import_kwh).all() else import_kwh
+    exported = np.zeros_like(export_kwh) if np.isnan(export_kwh).all() else export_kwh
+    neither = np.isnan(import_kwh) & np.isnan(export_kwh)
+    known = ~(np.isnan(imported) | np.isnan(exported) | neither)
+    times, values = measured_s[known], (imported - exported)[known]
+    if times.size == 0:
+        return _nothing(boundary_s)
+    # a register that went back was exchanged or reset: what lies before says nothing about what lies after
+    went_back = np.minimum(np.diff(imported[known]), np.diff(exported[known])) < -REGISTER_TOLERANCE_KWH
+    breaks = np.concatenate(([0], np.cumsum(went_back)))
+    before, after = _neighbours(times, boundary_s)
+    inside = (before >= 0) & (after < times.size)
+    gap_s = times[np.minimum(after, times.size - 1)] - times[np.maximum(before, 0)]
+    certain = inside & (gap_s <= longest_gap_s)
+    first, last = np.maximum(before[:-1], 0), np.minimum(after[1:], times.size - 1)
+    complete = certain[:-1] & certain[1:] & (breaks[first] == breaks[last])
+    return SlotEnergy(np.where(complete, np.diff(np.interp(boundary_s, times, values)), 0.0), complete)
+
+
+def _from_power(
+    measured_s: NDArray[np.float64],
+    power_kw: NDArray[np.float64],
+    boundary_s: NDArray[np.float64],
+    longest_gap_s: float,
+) -> SlotEnergy:
+    known = ~np.isnan(power_kw)
+    times, values = measured_s[known], power_kw[known]
+    if times.size == 0:
+        return _nothing(boundary_s)
+    before, after = _neighbours(times, boundary_s)
+    inside = (before[:-1] >= 0) & (after[1:] < times.size)
+    # gaps that are too long, counted up to each reading: a slot is whole if none lies between its outer readings
+    too_long = np.concatenate(([0], np.cumsum(np.diff(times) > longest_gap_s)))
+    first, last = np.maximum(before[:-1], 0), np.minimum(after[1:], times.size - 1)
+    complete = inside & (too_long[last] == too_long[first])
+
+    corners = np.union1d(times, boundary_s)
+    heights = np.interp(corners, times, values)
+    areas = np.diff(corners) * (heights[1:] + heights[:-1]) / 2 / SECONDS_PER_HOUR
+    cumulative = np.concatenate(([0.0], np.cumsum(areas)))
+    net_kwh = np.diff(cumulative[np.searchsorted(corners, boundary_s)])
+    return SlotEnergy(np.where(complete, net_kwh, 0.0), complete)
+
+
+def _neighbours(
+    times: NDArray[np.float64], boundary_s: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices of the last reading not after, and the first not before, each boundary; −1 and size where none is."""
+    return np.searchsorted(times, boundary_s, side="right") - 1, np.searchsorted(times, boundary_s, side="left")
+
+
+def _nothing(boundary_s: NDArray[np.float64]) -> SlotEnergy:
+    slots = boundary_s.size - 1
+    return SlotEnergy(np.zeros(slots), np.zeros(slots, dtype=np.bool_))

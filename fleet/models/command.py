@@ -1,0 +1,71 @@
+"""Commands to devices: rows that planning writes and gateways deliver. The two meet here and nowhere else."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+
+
+class CommandKind(models.TextChoices):
+    SET_POWER = "set_power", "Follow a power schedule"
+    REMOTE_START = "remote_start", "Start a transaction"
+    REMOTE_STOP = "remote_stop", "Stop a transaction"
+    TRIGGER = "trigger", "Send a message now"
+    RESET = "reset", "Restart"
+    COMPOSITE_SCHEDULE = "composite_schedule", "Report the schedule in force"
+
+
+class CommandState(models.TextChoices):
+    QUEUED = "queued", "Queued"
+    SENT = "sent", "Sent"
+    CONFIRMED = "confirmed", "Confirmed by the device"
+    REFUSED = "refused", "Refused by the device"
+    TIMED_OUT = "timed_out", "No answer"
+    SUPERSEDED = "superseded", "Replaced before it was sent"
+    EXPIRED = "expired", "Too old to send"
+
+
+class DeviceCommand(models.Model):
+    """One command to one asset.
+
+    For `set_power`: `starts_at` plus `offset_s[i]` is when `power_kw[i]` begins to hold (+ into the asset); after
+    `valid_until` the device falls back to its fail-safe power by itself. `sequence` grows with every command to an
+    asset, so that a device and a gateway can tell the newest. `parameters` holds what other kinds need.
+    """
+
+    asset = models.ForeignKey("fleet.Asset", on_delete=models.CASCADE, related_name="commands")
+    sequence = models.BigIntegerField()
+    kind = models.CharField(max_length=20, choices=CommandKind)
+    starts_at = models.DateTimeField()
+    valid_until = models.DateTimeField()
+    offset_s = ArrayField(models.FloatField(), default=list)
+    power_kw = ArrayField(models.FloatField(), default=list)
+    parameters = models.JSONField(default=dict, blank=True)
+    plan_id = models.BigIntegerField(null=True, blank=True, help_text="aggregator.Plan that caused it")
+    grid_event_id = models.BigIntegerField(null=True, blank=True)
+    state = models.CharField(max_length=12, choices=CommandState, default=CommandState.QUEUED)
+    queued_at = models.DateTimeField()
+    claimed_by = models.CharField(max_length=60, blank=True, help_text="gateway process")
+    sent_at = models.DateTimeField(null=True, blank=True)
+    answered_at = models.DateTimeField(null=True, blank=True)
+    answer = models.JSONField(default=dict, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["asset", "sequence"], name="command_sequence_unique"),
+            models.UniqueConstraint(
+                fields=["asset"],
+                condition=Q(state="queued", kind="set_power"),
+                name="command_one_queued_set_power",
+            ),
+            models.CheckConstraint(condition=Q(valid_until__gt=F("starts_at")), name="command_valid_after_start"),
+        ]
+        indexes = [
+            models.Index(fields=["asset"], condition=Q(state="queued"), name="command_queued"),
+            models.Index(fields=["state", "sent_at"], condition=Q(state="sent"), name="command_unanswered"),
+            models.Index(fields=["answered_at"], condition=Q(state="refused"), name="command_refused"),
+            models.Index(fields=["grid_event_id"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.asset_id}#{self.sequence} {self.state}"

@@ -1,0 +1,190 @@
+"""What assets do now, and how much energy they moved between two instants."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+import numpy as np
+import redis
+from django.conf import settings
+from django.db import connection
+from numpy.typing import NDArray
+
+from common.clock import Interval
+from common.errors import InvalidInput
+from fleet.core.metering import energy_in_slots
+
+logger = logging.getLogger(__name__)
+
+# Redis holds, under this key and the asset's id, (measured_at, value) of every field of MEASURED as little-endian
+# doubles, so that a writer can let the newest win field by field. NaN where nothing was measured.
+STATE_KEY = "fleet:state:"
+MEASURED = ("power_kw", "import_kwh", "export_kwh", "soc_fraction", "temperature_c")
+STATE_FORMAT = struct.Struct("<" + "d" * (2 * len(MEASURED)))
+# A field that the newest readings leave out is still shown if it is no older than this.
+FIELD_MEMORY = timedelta(seconds=120)
+STATE_MEMORY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class AssetState:
+    """The newest that is known of an asset; None for what it has not said in the last 120 s of its readings.
+
+    `power_kw` is positive into the asset.
+    """
+
+    asset_id: int
+    measured_at: datetime
+    power_kw: float | None = None
+    import_kwh: float | None = None
+    export_kwh: float | None = None
+    soc_fraction: float | None = None
+    temperature_c: float | None = None
+
+
+@cache
+def redis_client() -> redis.Redis:
+    """The connection pool of this process to the latest states. Times out rather than holding up a gateway."""
+    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2)
+
+
+def latest_states(asset_ids: Iterable[int]) -> dict[int, AssetState]:
+    """The newest state by asset; assets that said nothing within a day are missing.
+
+    From Redis; what is missing there, or everything while Redis is away, from the readings in PostgreSQL.
+    """
+    wanted = list(asset_ids)
+    if not wanted:
+        return {}
+    try:
+        values: list[Any] = redis_client().mget([f"{STATE_KEY}{asset_id}" for asset_id in wanted])
+    except redis.RedisError as error:
+        logger.warning("latest states come from PostgreSQL: %s", error)
+        values = [None] * len(wanted)
+    states = {
+        asset_id: unpack_state(asset_id, value)
+        for asset_id, value in zip(wanted, values, strict=True)
+        if value is not None
+    }
+    missing = [asset_id for asset_id in wanted if asset_id not in states]
+    if missing:
+        states |= _states_from_readings(missing)
+    return states
+
+
+def unpack_state(asset_id: int, value: bytes) -> AssetState:
+    """The state in a value that `STATE_FORMAT` packed."""
+    numbers = STATE_FORMAT.unpack(value)
+    at = max(time_s for time_s in numbers[::2] if not math.isnan(time_s))
+    oldest = at - FIELD_MEMORY.total_seconds()
+    fields = (
+        measured if not math.isnan(measured) and time_s >= oldest else None
+        for time_s, measured in zip(numbers[::2], numbers[1::2], strict=True)
+    )
+    return AssetState(asset_id, datetime.fromtimestamp(at, UTC), *fields)
+
+
+_NEWEST_READINGS = """
+SELECT asset_id, measured_at, power_kw, import_kwh, export_kwh, soc_fraction, temperature_c
+FROM unnest(%(asset_ids)s::bigint[]) AS wanted (id)
+CROSS JOIN LATERAL (
+    SELECT * FROM fleet_reading
+    WHERE asset_id = wanted.id AND measured_at > statement_timestamp() - %(memory)s::interval
+    ORDER BY measured_at DESC LIMIT 1
+) newest
+"""
+
+
+def _states_from_readings(asset_ids: Sequence[int]) -> dict[int, AssetState]:
+    with connection.cursor() as cursor:
+        values: dict[str, Any] = {"asset_ids": list(asset_ids), "memory": STATE_MEMORY}
+        cursor.execute(_NEWEST_READINGS, values)
+        return {row[0]: AssetState(*row) for row in cursor.fetchall()}
+
+
+@dataclass(frozen=True, eq=False)
+class MeteredEnergy:
+    """Energy into each asset per slot, from stored readings.
+
+    `net_kwh` is 0 where `complete` is False: what is not proven is left out by the mask, never guessed.
+    `evidence_sha256` is the fingerprint of the readings used: the same readings give the same energy.
+    """
+
+    asset_ids: tuple[int, ...]
+    slot_starts: tuple[datetime, ...]
+    net_kwh: NDArray[np.float64]  # [asset, slot]
+    complete: NDArray[np.bool_]  # [asset, slot]
+    evidence_sha256: str
+
+
+_READINGS = """
+SELECT asset_id, extract(epoch FROM measured_at)::float8, import_kwh, export_kwh, power_kw FROM fleet_reading
+WHERE asset_id = ANY(%(asset_ids)s) AND measured_at >= %(first_at)s AND measured_at <= %(last_at)s AND flags = 0
+ORDER BY asset_id, measured_at
+"""
+
+
+def metered_energy(*, asset_ids: Sequence[int], starts_at: datetime, ends_at: datetime, slot_s: int) -> MeteredEnergy:
+    """Energy of assets in consecutive slots of `slot_s` seconds from `starts_at`; the last may be shorter.
+
+    From the registers (import − export) interpolated at the slots' boundaries, else from the trapezoids of power. A
+    slot is complete if no two neighbouring readings that it needs are further apart than a slot. Flagged readings are
+    not used.
+
+    Raises:
+        InvalidInput: the interval is empty or the slot has no length.
+    """
+    if ends_at <= starts_at:
+        raise InvalidInput("The interval is empty.", field="ends_at", remedy="It must be after starts_at.")
+    if slot_s <= 0:
+        raise InvalidInput("A slot needs a length.", field="slot_s", remedy="Give seconds, such as 900.")
+    slots = Interval(starts_at, ends_at).slots(slot_s)
+    boundary_s = np.array([slot.starts_at.timestamp() for slot in slots] + [ends_at.timestamp()])
+    net_kwh = np.zeros((len(asset_ids), len(slots)))
+    complete = np.zeros((len(asset_ids), len(slots)), dtype=np.bool_)
+    row_of = {asset_id: row for row, asset_id in enumerate(asset_ids)}
+    evidence = hashlib.sha256()
+    margin = timedelta(seconds=slot_s)
+    for asset_id, readings in _readings_by_asset(asset_ids, starts_at - margin, ends_at + margin):
+        evidence.update(asset_id.to_bytes(8, "little"))
+        evidence.update(readings.tobytes())
+        measured_s, imported, exported, power_kw = readings
+        energy = energy_in_slots(
+            measured_s=measured_s,
+            import_kwh=imported,
+            export_kwh=exported,
+            power_kw=power_kw,
+            boundary_s=boundary_s,
+            longest_gap_s=float(slot_s),
+        )
+        net_kwh[row_of[asset_id]], complete[row_of[asset_id]] = energy.net_kwh, energy.complete
+    return MeteredEnergy(
+        asset_ids=tuple(asset_ids),
+        slot_starts=tuple(slot.starts_at for slot in slots),
+        net_kwh=net_kwh,
+        complete=complete,
+        evidence_sha256=evidence.hexdigest(),
+    )
+
+
+def _readings_by_asset(
+    asset_ids: Sequence[int], first_at: datetime, last_at: datetime
+) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """Per asset, in the order of ids: [time_s, import_kwh, export_kwh, power_kw] by reading, NaN for NULL."""
+    with connection.cursor() as cursor:
+        cursor.execute(_READINGS, {"asset_ids": list(asset_ids), "first_at": first_at, "last_at": last_at})
+        rows = cursor.fetchall()
+    if not rows:
+        return
+    table = np.array(rows, dtype=np.float64)  # None becomes NaN
+    starts = np.flatnonzero(np.diff(table[:, 0], prepend=np.nan) != 0)
+    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+        yield int(rows[start][0]), np.ascontiguousarray(table[start:end, 1:].T)
