@@ -1,0 +1,1 @@
+"""The embedded MQTT broker, a program for an environment of its own."""

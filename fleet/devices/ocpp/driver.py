@@ -1,0 +1,157 @@
+"""Commands -> OCPP calls: what `fleet.devices.gateway` hands commands to in the OCPP gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fleet.devices.ocpp.configuration import profile_terms, rate_unit, remember
+from fleet.devices.ocpp.connection import CallRefused, NoAnswer, Overtaken, StationConnection
+from fleet.devices.ocpp.profiles import AMPERES, DEFAULT_ID, WATTS, ProfileTerms, charging_profile
+from fleet.devices.ocpp.requests import clear_profile, request_of
+from fleet.devices.ocpp.schemas import PayloadError
+from fleet.devices.ocpp.station import Station
+from fleet.models import CommandKind
+from fleet.operations.commands import CommandOutcome, DueCommand
+
+# How long a station may still be held at what it was last told, while a schedule that begins later waits.
+LONGEST_HOLD = timedelta(minutes=15)
+
+
+class OcppDriver:
+    """Carries commands to the stations connected to this process. Implements `SetsPower` and `DeliversCommands`."""
+
+    def __init__(self, connections: Mapping[str, StationConnection], clock: Callable[[], datetime]) -> None:
+        self._connections = connections
+        self._clock = clock
+        self._newest: dict[int, int] = {}
+        self._last_schedule: dict[int, DueCommand] = {}
+        # assets with a profile that was meant for before the transaction
+        self._has_default: set[int] = set()
+
+    async def deliver(self, command: DueCommand) -> CommandOutcome | None:
+        """Deliver a command; None if its station is not here, did not answer, or a newer command overtook this one."""
+        connection = self._connections.get(command.charger_identity)
+        if connection is None:
+            return None
+        if command.kind == CommandKind.SET_POWER:
+            return await self.set_power(command)
+        try:
+            action, payload = request_of(command, connection.station.version)
+        except ValueError as error:
+            now = self._clock()
+            return CommandOutcome(command.command_id, False, now, now, {}, str(error))
+        return await self._call(connection, command, action, payload)
+
+    async def set_power(self, command: DueCommand) -> CommandOutcome | None:
+        """Turn a schedule into the profile that the station can follow, and send it.
+
+        A station that refuses watts is tried in amperes, one that refuses a Dynamic profile with an Absolute one; what
+        works is remembered.
+        """
+        connection = self._connections.get(command.charger_identity)
+        evse = connection.station.evses.get(command.evse_number) if connection is not None else None
+        if connection is None or evse is None:
+            return None
+        self._newest[command.asset_id] = max(command.sequence, self._newest.get(command.asset_id, 0))
+        terms = profile_terms(
+            connection.station, evse, transaction_id=command.transaction_id, bidirectional=command.bidirectional
+        )
+        outcome = await self._send_profile(connection, command, terms)
+        for other, learnt in _other_ways(connection.station, terms):
+            if outcome is None or outcome.accepted:
+                break
+            outcome = await self._send_profile(connection, command, other)
+            if outcome is not None and outcome.accepted:
+                remember(connection.station, learnt)
+        if outcome is not None and outcome.accepted:
+            self._last_schedule[command.asset_id] = command
+            self._tidy(connection, command)
+        return outcome
+
+    def _tidy(self, connection: StationConnection, command: DueCommand) -> None:
+        """Take back the profile from before the transaction once one of the transaction's own holds."""
+        if not command.transaction_id:
+            self._has_default.add(command.asset_id)
+        elif command.asset_id in self._has_default:
+            self._has_default.discard(command.asset_id)
+            connection.start(_clear_default(connection, command.evse_number))
+
+    async def _send_profile(
+        self, connection: StationConnection, command: DueCommand, terms: ProfileTerms
+    ) -> CommandOutcome | None:
+        now = self._clock()
+        payload = charging_profile(
+            starts_at=command.starts_at,
+            offset_s=command.offset_s,
+            power_kw=command.power_kw,
+            valid_until=command.valid_until,
+            now=now,
+            terms=terms,
+            held_kw=self._held_kw(command, now),
+        )
+        return await self._call(connection, command, "SetChargingProfile", payload)
+
+    def _held_kw(self, command: DueCommand, now: datetime) -> float | None:
+        """What the asset was last told for this instant, if that still holds and was meant for the same car."""
+        last = self._last_schedule.get(command.asset_id)
+        if last is None or last.transaction_id != command.transaction_id:
+            return None
+        if not last.starts_at <= now < last.valid_until or command.starts_at - now > LONGEST_HOLD:
+            return None
+        elapsed_s = (now - last.starts_at).total_seconds()
+        held = last.power_kw[0]
+        for offset, power in zip(last.offset_s, last.power_kw, strict=True):
+            if offset <= elapsed_s:
+                held = power
+        return held
+
+    async def _call(
+        self, connection: StationConnection, command: DueCommand, action: str, payload: dict[str, Any]
+    ) -> CommandOutcome | None:
+        sent_at = self._clock()
+
+        def still_wanted() -> bool:
+            nonlocal sent_at
+            sent_at = self._clock()
+            return command.kind != CommandKind.SET_POWER or self._newest[command.asset_id] <= command.sequence
+
+        try:
+            answer = await connection.call(action, payload, command_id=command.command_id, before_send=still_wanted)
+        except (NoAnswer, Overtaken):
+            return None
+        except CallRefused as error:
+            connection.station.say_once(f"refused {action}", "refuses %s: %s", action, error)
+            return CommandOutcome(command.command_id, False, sent_at, self._clock(), {"error": error.code}, str(error))
+        except PayloadError as error:
+            # ours, not the station's: it must be seen, and must not be tried for ever
+            connection.station.report_fault(action, error)
+            return CommandOutcome(command.command_id, False, sent_at, self._clock(), {}, f"not sent: {error}")
+        accepted = answer.get("status", "Accepted") in ("Accepted", "Scheduled")
+        reason = "" if accepted else f"{action} answered {answer.get('status')}"
+        return CommandOutcome(command.command_id, accepted, sent_at, self._clock(), answer, reason)
+
+
+async def _clear_default(connection: StationConnection, evse_number: int) -> None:
+    try:
+        await connection.call(*clear_profile(DEFAULT_ID + evse_number, connection.station.version))
+    except (CallRefused, NoAnswer) as error:
+        connection.station.say_once("clear", "does not take back a profile: %s", error)
+
+
+def _other_ways(station: Station, terms: ProfileTerms) -> list[tuple[ProfileTerms, dict[str, Any]]]:
+    """What else to try when a profile is refused, with what its success would teach; nothing once that is known."""
+    ways: list[tuple[ProfileTerms, dict[str, Any]]] = []
+    if terms.signed and terms.dynamic:
+        ways.append((replace(terms, dynamic=False), {"dynamic": False}))
+    elif not terms.signed and "rate_unit" not in station.capabilities:
+        other = AMPERES if rate_unit(station) == WATTS else WATTS
+        ways.append((replace(terms, rate_unit=other), {"rate_unit": other}))
+    return ways
+
+
+def utc_now() -> datetime:
+    """The wall clock of this process."""
+    return datetime.now(UTC)

@@ -1,0 +1,95 @@
+"""Commands other than schedules -> the request of each version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fleet.devices.ocpp.wire import V16
+from fleet.models import CommandKind
+from fleet.operations.commands import DueCommand
+
+Request = tuple[str, dict[str, Any]]
+
+
+def request_of(command: DueCommand, version: str) -> Request:
+    """The action and payload of a command.
+
+    Parameters by kind: remote_start takes `id_token` (and `token_type`), remote_stop `transaction_id` (else the open
+    one), trigger `message`, reset `type` (soft or hard), composite_schedule `duration_s` and `unit`.
+
+    Raises:
+        ValueError: the command misses what its request needs, or is of a kind without one.
+    """
+    build = _BUILDERS.get(command.kind)
+    if build is None:
+        raise ValueError(f"commands of kind {command.kind!r} have no OCPP request")
+    return build(command, version)
+
+
+def _remote_start(command: DueCommand, version: str) -> Request:
+    token = command.parameters.get("id_token")
+    if not token:
+        raise ValueError("parameters.id_token is missing: say whose token starts the transaction")
+    if version == V16:
+        return "RemoteStartTransaction", {"connectorId": command.evse_number, "idTag": token}
+    return "RequestStartTransaction", {
+        "evseId": command.evse_number,
+        # a number that comes back in the transaction that the request causes
+        "remoteStartId": command.sequence % 2_147_483_647,
+        "idToken": {"idToken": token, "type": command.parameters.get("token_type", "Central")},
+    }
+
+
+def _remote_stop(command: DueCommand, version: str) -> Request:
+    transaction_id = command.parameters.get("transaction_id") or command.transaction_id
+    if not transaction_id:
+        raise ValueError("there is no open transaction to stop at this EVSE")
+    if version != V16:
+        return "RequestStopTransaction", {"transactionId": str(transaction_id)}
+    if not str(transaction_id).isdecimal():
+        raise ValueError(f"transaction {transaction_id!r} is not one that OCPP 1.6 can name")
+    return "RemoteStopTransaction", {"transactionId": int(transaction_id)}
+
+
+def _trigger(command: DueCommand, version: str) -> Request:
+    message = command.parameters.get("message", "MeterValues")
+    if version == V16:
+        return "TriggerMessage", {"requestedMessage": message, "connectorId": command.evse_number}
+    return "TriggerMessage", {"requestedMessage": message, "evse": {"id": command.evse_number}}
+
+
+def _reset(command: DueCommand, version: str) -> Request:
+    hard = str(command.parameters.get("type", "soft")).lower() in ("hard", "immediate")
+    if version == V16:
+        return "Reset", {"type": "Hard" if hard else "Soft"}
+    return "Reset", {"type": "Immediate" if hard else "OnIdle"}
+
+
+def _composite_schedule(command: DueCommand, version: str) -> Request:
+    payload: dict[str, Any] = {"duration": int(command.parameters.get("duration_s", 86_400))}
+    if command.parameters.get("unit"):
+        payload["chargingRateUnit"] = command.parameters["unit"]
+    payload["connectorId" if version == V16 else "evseId"] = command.evse_number
+    return "GetCompositeSchedule", payload
+
+
+_BUILDERS: dict[str, Callable[[DueCommand, str], Request]] = {
+    CommandKind.REMOTE_START: _remote_start,
+    CommandKind.REMOTE_STOP: _remote_stop,
+    CommandKind.TRIGGER: _trigger,
+    CommandKind.RESET: _reset,
+    CommandKind.COMPOSITE_SCHEDULE: _composite_schedule,
+}
+
+
+def clear_profile(profile_id: int, version: str) -> Request:
+    """Take back one profile by its identifier."""
+    if version == V16:
+        return "ClearChargingProfile", {"id": profile_id}
+    return "ClearChargingProfile", {"chargingProfileId": profile_id}
+
+
+def allowed_energy_transfer(transaction_id: str, modes: list[str]) -> Request:
+    """2.1: which ways of transferring energy the driver's contract allows in a transaction that has begun."""
+    return "NotifyAllowedEnergyTransfer", {"transactionId": transaction_id, "allowedEnergyTransfer": modes}
