@@ -1,0 +1,1 @@
+"""Simulated packs and meters that answer over Modbus TCP as SunSpec devices."""

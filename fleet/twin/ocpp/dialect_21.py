@@ -1,0 +1,99 @@
+"""OCPP 2.1 on the side of a station: 2.0.1 and what bidirectional charging adds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from common.units import kw_to_watts, kwh_to_wh
+from fleet.twin.car import SimulatedCar
+from fleet.twin.evse import SimulatedEvse
+from fleet.twin.ocpp.calls_21 import Calls21
+from fleet.twin.ocpp.dialect import Authorisation, Message
+from fleet.twin.ocpp.dialect_201 import Dialect201
+from fleet.twin.ocpp.profile_wire import write_instant
+from fleet.twin.ocpp.samples import KNOWN, SETPOINT, TWO_WAY
+from fleet.twin.ocpp.settings import Setting
+from fleet.twin.profiles import MODES
+from fleet.twin.transactions import Transaction, TransactionEvent
+
+BIDIRECTIONAL = "AC_BPT"
+
+
+class Dialect21(Dialect201):
+    """OCPP 2.1. A car gives energy back only where the central system has allowed it: see `allowed_both_ways`."""
+
+    protocol = "ocpp2.1"
+    measurands = (*TWO_WAY, SETPOINT)
+    known_measurands = (*KNOWN, SETPOINT)
+
+    def initial_settings(self) -> list[Setting]:
+        two_way = any(evse.limits.max_discharge_kw > 0 for evse in self.station.evses.values())
+        modes = ",".join(MODES) if two_way else "ChargingOnly,Idle"
+        return [
+            *super().initial_settings(),
+            Setting("Available", str(two_way).lower(), "boolean", "V2XChargingCtrlr", read_only=True),
+            Setting("Enabled", str(two_way).lower(), "boolean", "V2XChargingCtrlr", read_only=True),
+            Setting("SupportedOperationModes", modes, "MemberList", "V2XChargingCtrlr", read_only=True),
+        ]
+
+    def calls(self) -> dict[str, Callable[[dict], dict]]:
+        return Calls21(self).table()
+
+    def authorisation(self, answer: dict) -> Authorisation:
+        return Authorisation(
+            accepted=answer["idTokenInfo"]["status"] == "Accepted",
+            bidirectional=allowed_both_ways(answer.get("allowedEnergyTransfer", [])),
+        )
+
+    def transaction_message(self, event: TransactionEvent) -> Message | None:
+        message = super().transaction_message(event)
+        if message is not None and event.reading.setpoint_kw is not None:
+            message[1]["transactionInfo"]["operationMode"] = "CentralSetpoint"
+        return message
+
+    def charging_needs(self, evse: SimulatedEvse, transaction: Transaction) -> Message | None:
+        car = evse.car
+        if car is None:
+            return None
+        needs = self.one_way_needs(evse, car)
+        if evse.can_discharge:
+            needs["availableEnergyTransfer"] = [needs["requestedEnergyTransfer"], BIDIRECTIONAL]
+        if transaction.bidirectional:
+            del needs["acChargingParameters"]
+            needs |= {
+                "requestedEnergyTransfer": BIDIRECTIONAL,
+                "controlMode": "DynamicControl",
+                "mobilityNeedsMode": "EVCC",
+                "v2xChargingParameters": two_way_parameters(evse, car),
+            }
+        at = self.station.own_time(self.now())
+        return "NotifyEVChargingNeeds", {
+            "evseId": evse.number,
+            "timestamp": write_instant(at),
+            "chargingNeeds": needs,
+        }
+
+
+def allowed_both_ways(modes: list[str]) -> bool:
+    """Whether the modes of energy transfer that are allowed include giving back; without any, charging alone is."""
+    return any("BPT" in mode for mode in modes)
+
+
+def two_way_parameters(evse: SimulatedEvse, car: SimulatedCar) -> dict:
+    """What car and EVSE can do both ways, and the energy to the edges of what the driver allows, as in ISO 15118-20."""
+    limits = evse.limits
+    target_wh = round(kwh_to_wh(car.energy_to_kwh(car.target_soc_fraction)))
+    floor_wh = round(kwh_to_wh(car.energy_to_kwh(car.floor_soc_fraction)))
+    full_wh = round(kwh_to_wh(car.energy_to_kwh(1.0)))
+    return {
+        "minChargePower": round(kw_to_watts(limits.min_charge_kw)),
+        "maxChargePower": round(kw_to_watts(min(limits.max_charge_kw, car.max_charge_kw))),
+        "minDischargePower": 0,
+        "maxDischargePower": round(kw_to_watts(min(limits.max_discharge_kw, car.max_discharge_kw))),
+        "evTargetEnergyRequest": target_wh,
+        "evMinEnergyRequest": floor_wh,
+        "evMaxEnergyRequest": full_wh,
+        "evMinV2XEnergyRequest": floor_wh,
+        "evMaxV2XEnergyRequest": full_wh,
+        "targetSoC": round(100 * car.target_soc_fraction),
+    }
