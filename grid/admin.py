@@ -1,0 +1,115 @@
+"""The grid side in the admin console. Terms are changed by adding a dated row; settlements are read only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from grid.models import (
+    EmissionFactor,
+    EmissionFactorSeries,
+    GridEvent,
+    PricePoint,
+    PriceSeries,
+    Programme,
+    Settlement,
+    SettlementShare,
+    SettlementStep,
+)
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Shows rows; nobody adds, changes or deletes them here."""
+
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Programme)
+class ProgrammeAdmin(admin.ModelAdmin):
+    """Terms that events were settled by stay as they are: a change is a new row with its date."""
+
+    list_display = ("code", "name", "region", "effective_from", "max_kw", "energy_price_per_kwh", "currency")
+    list_filter = ("region", "baseline_method")
+    list_select_related = ("region",)
+    search_fields = ("code", "name")
+    save_as = True
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and (obj is None or not obj.events.exists())
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and (obj is None or not obj.events.exists())
+
+
+@admin.register(GridEvent)
+class GridEventAdmin(ReadOnlyAdmin):
+    list_display = ("id", "programme", "direction", "target_kw", "starts_at", "ends_at", "state", "requested_by")
+    list_filter = ("state", "direction", "programme")
+    list_select_related = ("programme",)
+    search_fields = ("idempotency_key", "requested_by")
+    date_hierarchy = "starts_at"
+
+
+@admin.register(PriceSeries)
+class PriceSeriesAdmin(admin.ModelAdmin):
+    list_display = ("code", "region", "currency", "source")
+    list_select_related = ("region",)
+    search_fields = ("code", "source")
+
+
+@admin.register(PricePoint)
+class PricePointAdmin(ReadOnlyAdmin):
+    list_display = ("series", "starts_at", "ends_at", "price_per_kwh")
+    list_filter = ("series",)
+    list_select_related = ("series",)
+    date_hierarchy = "starts_at"
+
+
+@admin.register(EmissionFactorSeries)
+class EmissionFactorSeriesAdmin(admin.ModelAdmin):
+    list_display = ("code", "region", "kind", "source")
+    list_filter = ("kind",)
+    list_select_related = ("region",)
+    search_fields = ("code", "source")
+
+
+@admin.register(EmissionFactor)
+class EmissionFactorAdmin(ReadOnlyAdmin):
+    list_display = ("series", "starts_at", "ends_at", "kg_per_kwh")
+    list_filter = ("series",)
+    list_select_related = ("series",)
+    date_hierarchy = "starts_at"
+
+
+class SettlementStepInline(admin.TabularInline):
+    model = SettlementStep
+    extra = 0
+    can_delete = False
+
+
+@admin.register(Settlement)
+class SettlementAdmin(ReadOnlyAdmin):
+    list_display = ("event", "revision", "settled_at", "delivered_kwh", "target_kwh", "payment", "currency")
+    list_filter = ("currency", "rule_version")
+    list_select_related = ("event",)
+    search_fields = ("event__idempotency_key", "evidence_sha256")
+    inlines = (SettlementStepInline,)
+
+
+@admin.register(SettlementShare)
+class SettlementShareAdmin(ReadOnlyAdmin):
+    list_display = ("settlement", "asset_id", "owner_id", "delivered_kwh", "payment")
+    list_select_related = ("settlement",)
+    search_fields = ("=asset_id", "=owner_id")

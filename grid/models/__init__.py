@@ -1,0 +1,22 @@
+"""The tables of the grid side: programmes, events, prices, emission factors, settlements."""
+
+from grid.models.event import EventDirection, EventState, GridEvent
+from grid.models.price import EmissionFactor, EmissionFactorSeries, FactorKind, PricePoint, PriceSeries
+from grid.models.programme import BaselineMethod, Programme
+from grid.models.settlement import Settlement, SettlementShare, SettlementStep
+
+__all__ = [
+    "BaselineMethod",
+    "EmissionFactor",
+    "EmissionFactorSeries",
+    "EventDirection",
+    "EventState",
+    "FactorKind",
+    "GridEvent",
+    "PricePoint",
+    "PriceSeries",
+    "Programme",
+    "Settlement",
+    "SettlementShare",
+    "SettlementStep",
+]
