@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class ComputeMarketConfig(AppConfig):
+    name = "compute_market"

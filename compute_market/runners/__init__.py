@@ -1,0 +1,1 @@
+"""Runners: how an agent runs a job. They work on the vehicle's computer and know nothing of the platform."""
