@@ -1,0 +1,16 @@
+"""Which scopes a client's role may ask for. A token never carries more than its client's role allows."""
+
+from __future__ import annotations
+
+SCOPES_OF_ROLE: dict[str, tuple[str, ...]] = {
+    "operator": ("events:read", "events:write", "fleet:read", "settlements:read"),
+    "tenant": ("jobs:read", "jobs:write"),
+    # business logic is the grid operator's side of OpenADR, a VEN only listens
+    "bl": ("events:read", "events:write", "settlements:read"),
+    "ven": ("events:read",),
+}
+
+
+def scopes_of_role(role: str | None) -> tuple[str, ...]:
+    """The scopes of a role; none for a client that has no role."""
+    return SCOPES_OF_ROLE.get(role or "", ())

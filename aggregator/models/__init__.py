@@ -1,0 +1,21 @@
+"""The tables of the aggregator itself: users, clients, plans, the books."""
+
+from aggregator.models.client import ApiClient, ClientRole
+from aggregator.models.ledger import LedgerAccount, LedgerAccountKind, LedgerEntry, LedgerTransaction
+from aggregator.models.plan import Plan, PlannedSchedule, PlanTrigger
+from aggregator.models.tracking import DeliverySample
+from aggregator.models.user import User
+
+__all__ = [
+    "ApiClient",
+    "ClientRole",
+    "DeliverySample",
+    "LedgerAccount",
+    "LedgerAccountKind",
+    "LedgerEntry",
+    "LedgerTransaction",
+    "Plan",
+    "PlanTrigger",
+    "PlannedSchedule",
+    "User",
+]

@@ -1,0 +1,272 @@
+"""From what is known of the fleet, the prices and the events to one dispatch problem."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aggregator.core.dispatch import ComputingLoad, DispatchProblem, EventTarget, SiteLimits, TargetDirection
+from aggregator.operations.baselines import event_baseline, target_power_kw
+from common.clock import Interval
+from common.horizon import FineRange, Horizon, build_horizon
+from compute_market.queries import compute_value
+from fleet.core.flexibility import FlexibleAssets
+from fleet.queries.assets import FleetSnapshot, FlexibleAsset
+from grid.queries import EventView, PriceSlot
+
+HORIZON_H = 24.0
+BASE_STEP_S = 1800.0
+# A car whose departure has passed, and is still here, is planned as if it left this much later.
+OVERDUE_STAY = timedelta(minutes=30)
+# Among hours of equal price the sooner one is taken: a car may leave early, and a plan made again from the same facts
+# should come out the same. Far below any price difference that matters, above the solver's tolerance.
+SOONER_PER_KWH_AND_HOUR = 2e-6
+
+
+@dataclass(frozen=True)
+class EventPlanInput:
+    """An event as planning sees it: who takes part, from which baseline, towards which total."""
+
+    event: EventView
+    participants: tuple[int, ...]
+    baseline_kw: float
+    target_kw: float
+
+
+@dataclass(frozen=True, eq=False)
+class PlanInputs:
+    """A dispatch problem and whose rows it has."""
+
+    problem: DispatchProblem
+    steered: tuple[FlexibleAsset, ...]
+    events: tuple[EventPlanInput, ...]
+
+
+def choose_participants(
+    events: Sequence[EventView], assets: Sequence[FlexibleAsset], now: datetime
+) -> tuple[EventPlanInput, ...]:
+    """Who takes part in which event; an asset serves one event at a time.
+
+    The choice is open until the event's baseline begins to be measured; from then on it stays, so that the baseline and
+    the delivery are those of the same assets.
+    """
+    chosen: list[EventPlanInput] = []
+    for event in sorted(events, key=lambda event: (event.starts_at, event.event_id)):
+        measured_from = event.starts_at - timedelta(seconds=event.baseline_window_s)
+        if event.participants and now >= measured_from:
+            ids = tuple(event.participants)
+        else:
+            interval = Interval(event.starts_at, event.ends_at)
+            taken = {
+                asset_id
+                for other in chosen
+                if interval.overlaps(Interval(other.event.starts_at, other.event.ends_at))
+                for asset_id in other.participants
+            }
+            ids = tuple(a.asset_id for a in assets if not a.left_out_because and a.asset_id not in taken)
+        baseline_kw = event_baseline(event=event, participants=ids, now=now).power_kw
+        target_kw = target_power_kw(event=event, baseline_kw=baseline_kw)
+        chosen.append(EventPlanInput(event, ids, baseline_kw, target_kw))
+    return tuple(chosen)
+
+
+def lay_horizon(now: datetime, events: Sequence[EventView]) -> Horizon:
+    """Half-hours from now, and inside events the slots that the programme settles by."""
+    return build_horizon(
+        now,
+        hours=HORIZON_H,
+        base_step_s=BASE_STEP_S,
+        fine=[
+            FineRange(max(event.starts_at, now), event.ends_at, float(event.slot_s))
+            for event in events
+            if event.ends_at > now
+        ],
+    )
+
+
+def price_per_step(horizon: Horizon, slots: Sequence[PriceSlot]) -> NDArray[np.float64]:  # [step]
+    """Price of each step; where none is known yet, the mean of those that are (a day-ahead price ends at midnight)."""
+    sooner = SOONER_PER_KWH_AND_HOUR * horizon.offset_s[:-1] / 3600.0
+    if not slots:
+        return sooner
+    prices = horizon.mean_of_series(
+        [slot.starts_at for slot in slots],
+        [(slot.ends_at - slot.starts_at).total_seconds() for slot in slots],
+        [float(slot.price_per_kwh) for slot in slots],
+    )
+    if np.isnan(prices).all():
+        return sooner + float(np.mean([float(slot.price_per_kwh) for slot in slots]))
+    return sooner + np.where(np.isnan(prices), np.nanmean(prices), prices)
+
+
+def asset_arrays(
+    assets: Sequence[FlexibleAsset],
+    horizon: Horizon,
+    site_row: dict[int, int],
+    node_row: dict[int, int],
+    hold: NDArray[np.bool_],
+) -> FlexibleAssets:
+    """Rows of the problem for the assets that planning may steer, all present from step 0.
+
+    Args:
+        hold: [asset, step] where an asset keeps the power that it has now, because a baseline is being measured.
+    """
+    count, steps = len(assets), horizon.steps
+    departure_step = np.full(count, steps)
+    availability = np.ones((count, steps))
+    for row, asset in enumerate(assets):
+        if asset.departure_at is None:
+            continue
+        leaves_at = max(asset.departure_at, horizon.starts_at + OVERDUE_STAY)
+        if leaves_at >= horizon.ends_at:
+            continue
+        departure_step[row] = horizon.step_at(leaves_at) + 1
+        availability[row] = horizon.overlap_fraction(horizon.starts_at, leaves_at)
+
+    def column(name: str) -> NDArray[np.float64]:
+        return np.array([getattr(asset, name) for asset in assets], dtype=np.float64)
+
+    charge_kw, discharge_kw = column("charge_kw"), column("discharge_kw")
+    power_kw = np.clip(column("power_kw"), -discharge_kw, charge_kw)
+    return FlexibleAssets(
+        asset_id=np.array([asset.asset_id for asset in assets], dtype=np.int64),
+        site_index=np.array([site_row[asset.site_id] for asset in assets], dtype=np.int64),
+        node_index=np.array([node_row[asset.node_id] for asset in assets], dtype=np.int64),
+        arrival_step=np.zeros(count, dtype=np.int64),
+        departure_step=departure_step,
+        energy_kwh=column("energy_kwh"),
+        required_kwh=np.minimum(column("required_kwh"), column("capacity_kwh")),
+        capacity_kwh=column("capacity_kwh"),
+        floor_kwh=column("floor_kwh"),
+        charge_kw=charge_kw,
+        discharge_kw=discharge_kw,
+        charge_efficiency=column("charge_efficiency"),
+        discharge_efficiency=column("discharge_efficiency"),
+        wear_per_kwh=column("wear_per_kwh"),
+        availability=availability,
+        fixed_power_kw=np.where(hold, power_kw[:, None], np.nan) if hold.any() else None,
+        holds_reserve=np.array([asset.kind == "pack" for asset in assets], dtype=bool),
+    )
+
+
+def baseline_hold(
+    assets: Sequence[FlexibleAsset], horizon: Horizon, events: Sequence[EventPlanInput], now: datetime
+) -> NDArray[np.bool_]:  # [asset, step]
+    """Where assets keep their power: the participants of an event while its baseline window runs.
+
+    A plan that moved them then would be paid for its own move.
+    """
+    hold = np.zeros((len(assets), horizon.steps), dtype=bool)
+    starts = np.array([horizon.step_starts_at(step).timestamp() for step in range(horizon.steps)])
+    for item in events:
+        event = item.event
+        measured_before = event.baseline_method == "meter_before"
+        window_starts_at = event.starts_at - timedelta(seconds=event.baseline_window_s)
+        if not measured_before or not window_starts_at <= now < event.starts_at:
+            continue
+        members = np.isin([asset.asset_id for asset in assets], item.participants)
+        hold |= members[:, None] & (starts < event.starts_at.timestamp())[None, :]
+    return hold
+
+
+def _event_targets(
+    events: Sequence[EventPlanInput], snapshot: FleetSnapshot, steered: Sequence[FlexibleAsset], horizon: Horizon
+) -> tuple[EventTarget, ...]:
+    steered_ids = np.array([asset.asset_id for asset in steered], dtype=np.int64)
+    power_of = {asset.asset_id: asset.power_kw for asset in snapshot.assets}
+    targets = []
+    for item in events:
+        inside = horizon.overlap_fraction(item.event.starts_at, item.event.ends_at) > 0.5
+        # what participants draw that can no longer be steered is part of the total all the same
+        unsteered_kw = sum(
+            power_of.get(asset_id, 0.0) for asset_id in set(item.participants) - set(steered_ids.tolist())
+        )
+        targets.append(
+            EventTarget(
+                event_id=item.event.event_id,
+                target_power_kw=np.where(inside, item.target_kw - unsteered_kw, np.nan),
+                direction=TargetDirection.EXACTLY,
+                missed_price_per_kwh=float(item.event.missed_price_per_kwh),
+                participates=np.isin(steered_ids, item.participants),
+                includes_computing=False,
+            )
+        )
+    return tuple(targets)
+
+
+def _computing(
+    region_id: int, now: datetime, assets: Sequence[FlexibleAsset], horizon: Horizon, rows: tuple[dict[int, int], ...]
+) -> ComputingLoad | None:
+    """The computers of plugged-in cars, each as long as its car stays."""
+    site_row, node_row = rows
+    of_vehicle = {asset.vehicle_id: asset for asset in assets if asset.vehicle_id is not None}
+    loads = [load for load in compute_value(region_id=region_id, now=now) if load.vehicle_id in of_vehicle]
+    if not loads:
+        return None
+    cars = [of_vehicle[load.vehicle_id] for load in loads]
+    return ComputingLoad(
+        computer_id=np.array([load.computer_id for load in loads]),
+        site_index=np.array([site_row[car.site_id] for car in cars]),
+        node_index=np.array([node_row[car.node_id] for car in cars]),
+        power_kw=np.array([load.active_power_kw for load in loads]),
+        value_per_kwh=np.repeat(np.array([[float(load.value_per_kwh)] for load in loads]), horizon.steps, axis=1),
+        availability=np.array(
+            [horizon.overlap_fraction(horizon.starts_at, car.departure_at or horizon.ends_at) for car in cars]
+        ),
+    )
+
+
+def build_plan_inputs(
+    *,
+    snapshot: FleetSnapshot,
+    events: Sequence[EventView],
+    prices: Sequence[PriceSlot],
+    region_id: int,
+    now: datetime,
+) -> PlanInputs:
+    """State everything that is known at `now` as one dispatch problem."""
+    steered = tuple(asset for asset in snapshot.assets if not asset.left_out_because and not asset.charge_now)
+    horizon = lay_horizon(now, events)
+    chosen = choose_participants(events, steered, now)
+    site_row = {site.site_id: row for row, site in enumerate(snapshot.sites)}
+    node_row = {node.node_id: row for row, node in enumerate(snapshot.nodes)}
+    base_load_kw = np.array([site.base_load_kw for site in snapshot.sites], dtype=np.float64)
+    for asset in snapshot.assets:
+        if asset.charge_now and not asset.left_out_because:
+            base_load_kw[site_row[asset.site_id]] += asset.charge_kw
+    problem = DispatchProblem(
+        assets=asset_arrays(steered, horizon, site_row, node_row, hold=baseline_hold(steered, horizon, chosen, now)),
+        horizon=horizon,
+        price_per_kwh=price_per_step(horizon, prices),
+        sites=SiteLimits.constant(
+            [site.site_id for site in snapshot.sites],
+            steps=horizon.steps,
+            import_limit_kw=[site.import_limit_kw for site in snapshot.sites],
+            export_limit_kw=[site.export_limit_kw for site in snapshot.sites],
+            base_load_kw=base_load_kw,
+            emergency_reserve_kwh=[site.emergency_reserve_kwh for site in snapshot.sites],
+        ),
+        nodes=SiteLimits.constant(
+            [node.node_id for node in snapshot.nodes],
+            steps=horizon.steps,
+            import_limit_kw=[node.import_limit_kw for node in snapshot.nodes],
+            export_limit_kw=[node.export_limit_kw for node in snapshot.nodes],
+            base_load_kw=_node_base_load_kw(snapshot, base_load_kw, node_row),
+        ),
+        targets=_event_targets(chosen, snapshot, steered, horizon),
+        computing=_computing(region_id, now, steered, horizon, (site_row, node_row)),
+    )
+    return PlanInputs(problem, steered, chosen)
+
+
+def _node_base_load_kw(
+    snapshot: FleetSnapshot, site_base_load_kw: NDArray[np.float64], node_row: dict[int, int]
+) -> NDArray[np.float64]:  # [node]
+    total_kw = np.zeros(len(node_row))
+    for site, load_kw in zip(snapshot.sites, site_base_load_kw, strict=True):
+        total_kw[node_row[site.node_id]] += load_kw
+    return total_kw

@@ -1,0 +1,1 @@
+"""What the aggregator knows, as frozen dataclasses."""

@@ -1,0 +1,143 @@
+"""Celery's side of the aggregator: each task translates, makes one call, and enqueues what comes next."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from celery import Task, shared_task
+from django.core.cache import cache
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+from oauth2_provider.models import clear_expired
+
+from aggregator.core.dispatch import PlanCheckFailed, SolverFailed
+from aggregator.operations import plans, settlements, work
+from aggregator.operations.plans import PlanOutcome, PlanOvertaken
+from common.errors import PlatformError
+from fleet.queries.assets import region_ids
+from grid.queries import event, events_to_settle, recently_settled_events
+
+logger = logging.getLogger(__name__)
+
+REPLAN_EVERY_S = 180
+SETTLE_EVERY_S = 5
+BOOK_WORK_EVERY_S = 10
+# Meter readings may come this late and still correct a settlement.
+SETTLE_AGAIN_EVERY_S = 1800
+SETTLE_AGAIN_WITHIN = timedelta(days=2)
+CLEAR_TOKENS_EVERY_S = 86_400
+# A planner that dies frees its region after this long.
+PLANNING_LOCK_S = 60
+
+BEAT_SCHEDULE = {
+    "replan-all-regions": {"task": "aggregator.tasks.replan_all_regions", "schedule": REPLAN_EVERY_S},
+    "settle-ended-events": {"task": "aggregator.tasks.settle_ended_events", "schedule": SETTLE_EVERY_S},
+    "clear-expired-tokens": {"task": "aggregator.tasks.clear_expired_tokens", "schedule": CLEAR_TOKENS_EVERY_S},
+    "settle-again": {"task": "aggregator.tasks.settle_again", "schedule": SETTLE_AGAIN_EVERY_S},
+    "book-finished-work": {"task": "aggregator.tasks.book_finished_work", "schedule": BOOK_WORK_EVERY_S},
+}
+
+
+class RegionBusy(Exception):
+    """Another worker plans this region now."""
+
+
+@contextmanager
+def only_planner_of(region_id: int) -> Iterator[None]:
+    """Let one worker at a time plan a region; solving twice from the same facts helps nobody."""
+    key = f"planning:{region_id}"
+    if not cache.add(key, True, timeout=PLANNING_LOCK_S):
+        raise RegionBusy
+    try:
+        yield
+    finally:
+        cache.delete(key)
+
+
+def _log(outcome: PlanOutcome, trigger: str) -> None:
+    logger.info(
+        "plan %s (%s): %s assets, gap %.1e, %.2f s, %s schedules sent, %s promises missed",
+        outcome.plan_id,
+        trigger,
+        outcome.assets,
+        outcome.gap,
+        outcome.solve_s,
+        outcome.schedules_queued,
+        outcome.missed,
+    )
+
+
+@shared_task(
+    bind=True,
+    queue="plans",
+    autoretry_for=(RegionBusy, SolverFailed, PlanCheckFailed),
+    max_retries=20,
+    retry_backoff=False,
+    default_retry_delay=0.5,
+)
+def plan_event(self: Task, event_id: int) -> None:
+    """Plan the region of a new or changed event at once."""
+    with only_planner_of(event(event_id).region_id):
+        _log(plans.plan_event(event_id=event_id, now=timezone.now()), f"event {event_id}")
+
+
+@shared_task(bind=True, queue="plans", autoretry_for=(RegionBusy,), max_retries=20, default_retry_delay=0.5)
+def replan_region(self: Task, region_id: int, trigger: str) -> None:
+    """Plan a region anew because something changed in it."""
+    with only_planner_of(region_id):
+        try:
+            _log(plans.plan_region(region_id=region_id, trigger=trigger, now=timezone.now()), trigger)
+        except PlanOvertaken as overtaken:
+            logger.info("%s", overtaken)
+
+
+@shared_task
+def replan_all_regions() -> None:
+    """Plan every region on schedule."""
+    for region_id in region_ids():
+        replan_region.delay(region_id, "schedule")
+
+
+@shared_task
+def settle_ended_events() -> None:
+    """Settle what has ended; an event that cannot be settled yet does not hold up the others."""
+    now = timezone.now()
+    for ended in events_to_settle(now=now):
+        try:
+            settlements.settle_event(event_id=ended.event_id, now=now)
+        except PlatformError as error:
+            logger.warning("event %s is not settled yet: %s", ended.event_id, error)
+
+
+@shared_task
+def settle_again() -> None:
+    """Look once more at what was settled lately: readings that came late become corrections."""
+    now = timezone.now()
+    for settled in recently_settled_events(now=now, within=SETTLE_AGAIN_WITHIN):
+        try:
+            settlements.settle_event(event_id=settled.event_id, now=now)
+        except PlatformError as error:
+            logger.warning("event %s is not settled again: %s", settled.event_id, error)
+
+
+@shared_task
+def clear_expired_tokens() -> None:
+    """Drop the API's tokens that nobody can use any more."""
+    clear_expired()
+
+
+def request_plan(event_id: int) -> None:
+    """Ask for a plan once the transaction has committed. Without the broker the next scheduled plan has the event."""
+    try:
+        plan_event.delay_on_commit(event_id)
+    except OperationalError as error:
+        logger.error("planning of event %s waits for the next scheduled plan: %s", event_id, error)
+
+
+@shared_task
+def book_finished_work() -> None:
+    """Pay for verified computing."""
+    work.book_finished_work(now=timezone.now())
