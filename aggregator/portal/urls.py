@@ -1,0 +1,45 @@
+"""Addresses of the portal."""
+
+from django.urls import path
+
+from aggregator.portal.views import (
+    accounts,
+    compute,
+    consent,
+    devices,
+    earnings,
+    enrol,
+    events,
+    goals,
+    live,
+    now,
+    plan,
+    public,
+)
+
+app_name = "portal"
+
+urlpatterns = [
+    path("", public.home, name="home"),
+    path("login/", accounts.log_in, name="login"),
+    path("logout/", accounts.log_out, name="logout"),
+    path("sign-up/", accounts.sign_up, name="sign-up"),
+    path("my/", now.now_page, name="my-now"),
+    path("my/cars/new/", enrol.enrol, name="my-enrol"),
+    path("my/cars/new/<int:step>/", enrol.enrol, name="my-enrol-step"),
+    path("my/cars/<int:vehicle_id>/test/", enrol.test, name="my-test"),
+    path("my/cars/<int:vehicle_id>/goals/", goals.goals, name="my-goals"),
+    path("my/cars/<int:vehicle_id>/plan/", plan.plan, name="my-plan"),
+    path("my/cars/<int:vehicle_id>/charge-now/", goals.charge_now_page, name="my-charge-now"),
+    path("my/cars/<int:vehicle_id>/charge-now/undo/", goals.undo, name="my-undo"),
+    path("my/earnings/", earnings.earnings, name="my-earnings"),
+    path("my/consent/", consent.consent, name="my-consent"),
+    path("my/compute/", compute.compute, name="my-compute"),
+    path("ops/", live.live, name="ops-live"),
+    path("ops/devices/", devices.device_list, name="ops-devices"),
+    path("ops/devices/<path:identity>/", devices.device_page, name="ops-device"),
+    path("ops/events/", events.event_list, name="ops-events"),
+    path("ops/events/new/", events.new_event, name="ops-event-new"),
+    path("ops/events/<int:event_id>/", events.event_page, name="ops-event"),
+    path("ops/events/<int:event_id>/call-off/", events.call_off, name="ops-event-call-off"),
+]
