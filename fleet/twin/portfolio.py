@@ -36,6 +36,10 @@ SECONDS_PER_HOUR = 3600.0
 SHORTEST_STAY_H = 0.5
 SLOWEST_CAR_KW = 3.7
 LEAST_SOC_FRACTION = 0.1
+# Who offers to discharge has something above the floor that they set.
+ROOM_ABOVE_FLOOR_FRACTION = 0.1
+# A reused pack, installed at about 160 EUR per kWh, wears out over the 1,000 full cycles it has left.
+PACK_WEAR_PER_KWH = 0.16
 
 
 def free_ports(count: int) -> list[int]:
@@ -168,6 +172,8 @@ def _draw_cars(
         protocol = PROTOCOLS[car % len(PROTOCOLS)]
         allowed = shares * two_way if protocol == "ocpp2.1" else shares
         model = catalogue[generator.choice(len(catalogue), p=allowed / allowed.sum())]
+        floor = 0.3 if protocol == "ocpp2.1" else 0.2
+        least_soc = floor + ROOM_ABOVE_FLOOR_FRACTION if protocol == "ocpp2.1" else LEAST_SOC_FRACTION
         computer = None
         if car in with_computer:
             computer = PortfolioComputer(f"CPU-{car + 1:06d}", secrets.token_urlsafe(24), 4, 4096)
@@ -186,9 +192,9 @@ def _draw_cars(
                 evse_charge_kw=11.0,
                 evse_discharge_kw=11.0 if protocol == "ocpp2.1" else 0.0,
                 min_charge_kw=4.14,
-                soc_fraction=float(max(target[car] - wanted_kwh[car] / model.battery_capacity_kwh, LEAST_SOC_FRACTION)),
+                soc_fraction=float(max(target[car] - wanted_kwh[car] / model.battery_capacity_kwh, least_soc)),
                 target_soc_fraction=float(target[car]),
-                floor_soc_fraction=0.3 if protocol == "ocpp2.1" else 0.2,
+                floor_soc_fraction=floor,
                 wear_per_kwh=float(np.round(generator.uniform(0.03, 0.06), 4)),
                 plug_in_s=float(plug_in_s[car]),
                 unplug_s=None,
@@ -249,7 +255,7 @@ def _draw_hub(generator: np.random.Generator, ports: Sequence[int]) -> tuple[Por
                     max_discharge_kw=round(20.0 * min(1.0, health / 0.75), 2),
                     charge_efficiency=float(np.round(generator.uniform(0.93, 0.96), 4)),
                     discharge_efficiency=float(np.round(generator.uniform(0.93, 0.96), 4)),
-                    wear_per_kwh=0.12,
+                    wear_per_kwh=PACK_WEAR_PER_KWH,
                     full_cycles=float(np.round(generator.uniform(700, 1900))),
                 )
             )

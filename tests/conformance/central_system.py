@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from ocpp.messages import MessageType, get_validator
+from ocpp.messages import Call, CallResult, validate_payload
 from websockets.asyncio.server import Server, ServerConnection, serve
 
 VERSIONS = {"ocpp1.6": "1.6", "ocpp2.0.1": "2.0.1", "ocpp2.1": "2.1"}
@@ -69,14 +69,14 @@ class CentralSystem:
         socket = await self.wait_for(lambda: self.sockets.get(identity))
         version = VERSIONS[str(socket.subprotocol)]
         if checked:
-            get_validator(MessageType.Call, action, version).validate(payload)
+            await validate_payload(Call("", action, payload), version)
         message_id = f"c{len(self._waiting)}-{action}"
         answer: asyncio.Future[dict] = asyncio.get_running_loop().create_future()
         self._waiting[message_id] = answer
         await socket.send(json.dumps([2, message_id, action, payload]))
         result = await asyncio.wait_for(answer, WAIT_S)
         if "error" not in result:
-            get_validator(MessageType.CallResult, action, version).validate(result)
+            await validate_payload(CallResult("", result, action), version)
         return result
 
     def _let_in(self, socket: ServerConnection, request: Any) -> Any:
@@ -90,10 +90,10 @@ class CentralSystem:
             kind, message_id, *rest = json.loads(frame)
             if kind == 2:
                 action, payload = rest
-                get_validator(MessageType.Call, action, version).validate(payload)
+                await validate_payload(Call("", action, payload), version)
                 self.calls.append((identity, action, payload))
                 result = self._answer(identity, version, action, payload)
-                get_validator(MessageType.CallResult, action, version).validate(result)
+                await validate_payload(CallResult("", result, action), version)
                 await socket.send(json.dumps([3, message_id, result]))
             else:
                 self._waiting[message_id].set_result(rest[0] if kind == 3 else {"error": rest[0]})
