@@ -6,7 +6,7 @@ PYTHON ?= python3
 PORT ?=
 FOR ?=
 VEHICLES ?= 80
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 4
 TESTS ?=
 
 VENV_PYTHON := .venv/bin/python

@@ -4,8 +4,8 @@
 - One that needs Valkey alone asks for `servers`; one that needs the broker asks for `mqtt_broker`.
 - One that starts processes of the platform hands them `platform_environment`.
 
-Alone, a run starts what its tests ask for, when they ask. With xdist the controlling process starts everything, and
-each worker has a database and a Valkey number of its own. Pure tests (`tests/unit` alone) start nothing, not even Django.
+Alone, a run starts what its tests ask for, when they ask. With xdist the controlling process starts the stores, and
+each worker has a database, a Valkey number and a broker of its own: devices and gateways hear all that passes one. Pure tests (`tests/unit` alone) start nothing, not even Django.
 """
 
 from __future__ import annotations
@@ -48,10 +48,23 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_servers_key] = servers
         export(servers)
         if getattr(config.option, "numprocesses", None):
-            launch(config, *STORES, "mqtt-broker")
+            launch(config, *STORES)
     else:
         use_own_valkey_number(1 + int(worker.removeprefix("gw")) % 15)
+        config.stash[_servers_key] = use_own_broker()
     set_up_django()
+
+
+def use_own_broker() -> EmbeddedServers:
+    """A broker for a worker of xdist, which starts when a test asks for it; see `use_own_valkey_number` on settings."""
+    from django.conf import settings
+
+    stores = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL")}
+    servers = EmbeddedServers(given=stores)
+    broker = servers.environment()
+    os.environ.update(broker)
+    settings.MQTT_URL, settings.MQTT_CREDENTIALS_FILE = broker["MQTT_URL"], broker["MQTT_CREDENTIALS_FILE"]
+    return servers
 
 
 def use_own_valkey_number(number: int) -> None:
@@ -125,10 +138,8 @@ def set_up_django() -> None:
 
 
 def launch(config: pytest.Config, *names: str) -> None:
-    servers = config.stash.get(_servers_key, None)
-    if servers is None:  # under xdist the controlling process has done so
-        return
-    database = servers.postgresql
+    servers = config.stash[_servers_key]
+    database = servers.postgresql  # a worker of xdist has none: the controlling process runs it
     to_migrate = database is not None and "postgresql" in names and database.process is None and not database.migrated
     servers.launch(names)
     servers.wait_ready()

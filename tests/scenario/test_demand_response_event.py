@@ -10,7 +10,6 @@ import json
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,16 +22,25 @@ TWO_WAY = VEHICLES // 4
 TARGET_KW = 400.0
 LENGTH_S = 60
 NOTICE_S = 20
+KILL_EVERY_S = 7
 
 
-@pytest.fixture
-def platform(tmp_path: Path) -> Iterator[RunningPlatform]:
-    running = start_platform(tmp_path / "run", vehicles=VEHICLES)
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatform]:
+    """One platform for all that happens here, in the order of the tests: events come and go without a restart."""
+    running = start_platform(tmp_path_factory.mktemp("scenario") / "run", vehicles=VEHICLES)
     try:
         yield running
     finally:
         if running.supervisor.poll() is None:
             running.stop()
+
+
+@pytest.fixture(scope="module")
+def operator(platform: RunningPlatform) -> Iterator[httpx.Client]:
+    """The grid operator's program."""
+    with platform.client("operator", "events:read events:write settlements:read") as client:
+        yield client
 
 
 def wait_until_everyone_is_here(platform: RunningPlatform) -> None:
@@ -157,10 +165,11 @@ def assert_settling_again_changes_nothing(platform: RunningPlatform, event_id: i
     assert platform.value("SELECT count(*) FROM grid_settlement WHERE event_id = %s", event_id) == 1
 
 
-def test_an_event_is_asked_for_planned_delivered_settled_and_paid(platform: RunningPlatform) -> None:
+def test_an_event_is_asked_for_planned_delivered_settled_and_paid(
+    platform: RunningPlatform, operator: httpx.Client
+) -> None:
     wait_until_everyone_is_here(platform)
     assert httpx.get(platform.web).status_code == 200
-    operator = platform.client("operator", "events:read events:write settlements:read")
 
     recorded = ask(operator, key=uuid.uuid4().hex)
     assert recorded.status_code == 201, recorded.text
@@ -177,15 +186,13 @@ def test_an_event_is_asked_for_planned_delivered_settled_and_paid(platform: Runn
     assert_owners_are_paid(platform, event_id)
     assert_settling_again_changes_nothing(platform, event_id)
     assert lost_messages(platform) == 0
-    assert platform.stop() == []
-    assert not (platform.run_dir / "platform.json").exists()
-    assert not (platform.run_dir / "env").exists()
 
 
-def test_killing_any_process_during_an_event_loses_and_doubles_nothing(platform: RunningPlatform) -> None:
+def test_killing_any_process_during_an_event_loses_and_doubles_nothing(
+    platform: RunningPlatform, operator: httpx.Client
+) -> None:
     wait_until_everyone_is_here(platform)
-    operator = platform.client("operator", "events:read events:write settlements:read")
-    length_s = 120
+    length_s = KILL_EVERY_S * 15
     recorded = ask(operator, key=uuid.uuid4().hex, length_s=length_s)
     assert recorded.status_code == 201, recorded.text
     event_id = recorded.json()["event_id"]
@@ -201,7 +208,11 @@ def test_killing_any_process_during_an_event_loses_and_doubles_nothing(platform:
         except LookupError:
             assert victim == "amqtt", f"{victim} does not run"
             killed["mosquitto"] = platform.kill("mosquitto")
-        wait_for(lambda: datetime.now(UTC) > starts_at + timedelta(seconds=9 * len(killed)), within_s=12, what="time")
+        wait_for(
+            lambda: datetime.now(UTC) > starts_at + timedelta(seconds=KILL_EVERY_S * len(killed)),
+            within_s=12,
+            what="time",
+        )
 
     event = wait_until_settled(operator, event_id, within_s=length_s + 90, platform=platform)
 
@@ -220,3 +231,9 @@ def test_killing_any_process_during_an_event_loses_and_doubles_nothing(platform:
     twice = platform.rows("""SELECT idempotency_key FROM aggregator_ledgertransaction GROUP BY 1 HAVING count(*) > 1""")
     assert twice == []
     assert json.loads((platform.run_dir / "platform.json").read_text())["pid"] == platform.supervisor.pid
+
+
+def test_stopping_leaves_nothing_behind(platform: RunningPlatform) -> None:
+    assert platform.stop() == []
+    assert not (platform.run_dir / "platform.json").exists()
+    assert not (platform.run_dir / "env").exists()

@@ -125,6 +125,14 @@ def test_the_world_of_a_drawn_portfolio_can_be_played() -> None:
     assert sum(car.max_discharge_kw > 0 for car in world.cars) >= 20
 
 
+def test_two_way_cars_have_something_to_give_at_any_hour() -> None:
+    for at_h in range(24):
+        portfolio = draw_portfolio(vehicles=80, hub=False, computers=0, seed=1, at_h=at_h, arrive_within_s=5.0)
+        two_way = [car for car in portfolio.cars if car.bidirectional]
+        assert len(two_way) == 20
+        assert all(car.soc_fraction >= car.floor_soc_fraction + 0.1 for car in two_way)
+
+
 @pytest.mark.parametrize(("protocol", "token"), [("ocpp1.6", "T" * 21), ("ocpp2.1", "T" * 37), ("ocpp2.1", "")])
 def test_a_token_that_the_protocol_has_no_room_for_is_named(protocol: str, token: str) -> None:
     content = copy.deepcopy(WORLD)
