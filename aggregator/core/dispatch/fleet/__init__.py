@@ -1,0 +1,10 @@
+"""Dispatch of fleets too large for one linear programme: the same problem, decomposed, with a proven gap.
+
+- `response`      the cheapest way for one asset at a price per step, exactly, in a microsecond
+- `population`    the same for many assets: profiles by group, and blended set-points
+- `coupling`      what ties the assets together: limits of sums of set-points, and their prices
+- `master`        the linear programme over the groups' profiles, whose duals are the next prices
+- `generation`    prices and profiles in turn until the gap is proven
+- `ladder`        samples first, then everybody: the way from a problem to a plan
+- `replay`        the independent check
+"""

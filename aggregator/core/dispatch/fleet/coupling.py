@@ -1,0 +1,94 @@
+"""What ties the assets of a fleet together: sums of set-points with limits, each side soft at its own price.
+
+For every block b of assets (all of them, the participants of an event, one site) and every step t
+
+    lower_bt − below_bt ≤ Σ_{i in b} (c_it − d_it) ≤ upper_bt + above_bt,   below, above ≥ 0,
+    at step_h · (below_price · below + above_price · above).
+
+The dual y_bt of such a row lies between −step_h · below_price and step_h · above_price, and is the price by which a kW of
+the block's assets is dearer in that step. For any such y, the cheapest responses at those prices, plus the least that the
+rows can cost against y, come to no more than any plan: that is the proven lower bound. The least of a row is
+
+    min_P  step_h · (below_price · (lower − P)⁺ + above_price · (P − upper)⁺) − y · P  =  −(y⁺ · upper − y⁻ · lower),
+
+and where the limits contradict one another (lower > upper; both are soft, so that is allowed) it lies at one of them too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Coupling:
+    """All rows of all blocks.
+
+    Attributes:
+        members: which price classes a block adds up.
+        lower_kw, upper_kw: limits of its sum; infinite for none.
+        below_price, above_price: per kWh beyond them, never negative.
+    """
+
+    members: NDArray[np.bool_]  # [block, class]
+    lower_kw: Numbers  # [block, step]
+    upper_kw: Numbers  # [block, step]
+    below_price: Numbers  # [block, step]
+    above_price: Numbers  # [block, step]
+    step_h: Numbers  # [step]
+
+    @property
+    def blocks(self) -> int:
+        return int(self.members.shape[0])
+
+    def less(self, power_kw: Numbers) -> Coupling:  # [block, step]
+        """The room that is left when so much power is given already."""
+        return replace(self, lower_kw=self.lower_kw - power_kw, upper_kw=self.upper_kw - power_kw)
+
+    def least_dual(self) -> Numbers:  # [block, step]
+        """A row without a lower limit cannot make power cheaper."""
+        return np.where(np.isfinite(self.lower_kw), -self.step_h * self.below_price, 0.0)
+
+    def most_dual(self) -> Numbers:  # [block, step]
+        """A row without an upper limit cannot make power dearer."""
+        return np.where(np.isfinite(self.upper_kw), self.step_h * self.above_price, 0.0)
+
+    def clip(self, duals: Numbers) -> Numbers:
+        """The nearest duals that give a bound."""
+        return np.clip(duals, self.least_dual(), self.most_dual())
+
+    def prices(self, own_price: Numbers, duals: Numbers) -> Numbers:  # [class, step]
+        """What a kWh of each class is worth: its own price and what the limits of its blocks make of it."""
+        return own_price + (self.members.T.astype(np.float64) @ duals) / self.step_h
+
+    def block_power_kw(self, class_power_kw: Numbers) -> Numbers:  # [class, step] -> [block, step]
+        """Sums of the classes by block."""
+        return np.asarray(self.members.astype(np.float64) @ class_power_kw)
+
+    def missed_cost(self, block_power_kw: Numbers) -> float:
+        """What the sums cost where they lie beyond their limits."""
+        above_kw = np.maximum(block_power_kw - self.upper_kw, 0.0)
+        below_kw = np.maximum(self.lower_kw - block_power_kw, 0.0)
+        return float(np.sum(self.step_h * (self.above_price * above_kw + self.below_price * below_kw)))
+
+    def bound(self, duals: Numbers, own_cost: float, block_power_kw: Numbers) -> float:
+        """The proven lower bound: own cost + Σ y · power of the cheapest responses + the least that the rows can cost."""
+        upper_kw = np.where(duals > 0, self.upper_kw, 0.0)
+        lower_kw = np.where(duals < 0, self.lower_kw, 0.0)
+        least = -(np.maximum(duals, 0.0) * upper_kw + np.minimum(duals, 0.0) * lower_kw)
+        crossed = self.crossed
+        if crossed.any():
+            above, below = (self.step_h * self.above_price)[crossed], (self.step_h * self.below_price)[crossed]
+            lower, upper, dual = self.lower_kw[crossed], self.upper_kw[crossed], duals[crossed]
+            at_lower, at_upper = above * (lower - upper) - dual * lower, below * (lower - upper) - dual * upper
+            least[crossed] = np.minimum(at_lower, at_upper)
+        return own_cost + float(np.sum(duals * block_power_kw) + np.sum(least))
+
+    @property
+    def crossed(self) -> NDArray[np.bool_]:  # [block, step]
+        """Where the limits contradict one another."""
+        return self.lower_kw > self.upper_kw

@@ -1,0 +1,257 @@
+"""Many assets at once: what groups of them do at given prices, and what blends of such responses come to.
+
+Everything runs on threads of its own, in compiled code that holds no lock, over contiguous shares of the assets.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TypeVar
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from aggregator.core.dispatch.fleet.response import AssetArrays, make_workspace, respond
+
+Numbers = NDArray[np.float64]
+SMALL = 2_000  # below this, handing the work to threads costs more than it saves
+SHARES_PER_THREAD = 4
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Assets that share prices by class, and are added up by group.
+
+    Attributes:
+        assets: their arrays.
+        price_class: which row of the prices each asset sees.
+        group: which profile each asset belongs to; a group lies within one class.
+        weight: how many assets each of these stands for (a sample stands for more than itself).
+        groups: number of groups.
+    """
+
+    assets: AssetArrays
+    price_class: NDArray[np.int64]  # [asset]
+    group: NDArray[np.int64]  # [asset]
+    weight: Numbers  # [asset]
+    groups: int
+
+    def __len__(self) -> int:
+        return int(self.group.size)
+
+    def select(self, rows: NDArray[np.int64], weight: Numbers) -> Population:
+        """Some of the assets, each with a weight of its own."""
+        return replace(
+            self,
+            assets=AssetArrays._make(np.ascontiguousarray(column[rows]) for column in self.assets),
+            price_class=self.price_class[rows],
+            group=self.group[rows],
+            weight=weight,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Profiles:
+    """What the groups do together in answer to one set of prices.
+
+    Attributes:
+        power_kw: sum of the set-points.
+        cost: energy at its own price, and wear: what the group pays whatever the limits are worth.
+    """
+
+    power_kw: Numbers  # [group, step]
+    cost: Numbers  # [group]
+
+
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """Convex combinations of responses: each group follows some of the remembered prices, each with its share.
+
+    Attributes:
+        prices: remembered prices.
+        of_group: rows of `prices` that each group follows, the groups one after another.
+        share: their shares, which add up to one in each group.
+        starts: where each group's rows begin; one more entry marks the end.
+    """
+
+    prices: Numbers  # [memory, class, step]
+    of_group: NDArray[np.int64]  # [entry]
+    share: Numbers  # [entry]
+    starts: NDArray[np.int64]  # [group + 1]
+
+
+@dataclass(frozen=True, eq=False)
+class Totals:
+    """What written set-points come to.
+
+    Attributes:
+        power_kw: their sum by price class.
+        wear: cost of wear.
+    """
+
+    power_kw: Numbers  # [class, step]
+    wear: float
+
+
+def orders(prices: Numbers) -> NDArray[np.int64]:  # [..., step] -> [..., step]
+    """The steps from the cheapest to the dearest; equal prices in the order of time."""
+    return np.argsort(prices, axis=-1, kind="stable").astype(np.int64)
+
+
+def profiles(
+    population: Population, prices: Numbers, own_price: Numbers, step_h: Numbers, *, burns: bool = False
+) -> Profiles:
+    """Let every asset respond to the prices of its class.
+
+    Args:
+        prices: what a kWh is worth in each step, the limits' share included. [class, step]
+        own_price: what a kWh costs by itself. [step]
+        burns: whether an asset may charge and discharge at once; see `response`.
+    """
+    ranked = orders(prices)
+
+    def of_share(first: int, end: int) -> tuple[Numbers, Numbers]:
+        power_kw, cost = np.zeros((population.groups, step_h.size)), np.zeros(population.groups)
+        _add_responses(
+            population.assets, population.price_class, population.group, population.weight,
+            first, end, prices, ranked, own_price, step_h, burns, power_kw, cost,
+        )  # fmt: skip
+        return power_kw, cost
+
+    parts = on_threads(of_share, len(population))
+    return Profiles(np.sum([part[0] for part in parts], axis=0), np.sum([part[1] for part in parts], axis=0))
+
+
+def write_set_points(
+    population: Population,
+    blend: Blend,
+    step_h: Numbers,
+    out_kw: NDArray[np.float32],  # [asset, step]
+    rows: NDArray[np.int64],
+    draw: Numbers | None = None,  # [row], in [0, 1)
+) -> Totals:
+    """Write set-points of some of the assets that follow the blend, and return what they come to.
+
+    Energies are blended, which keeps every limit of an asset, and the power is what changes the energy so: charging in one
+    response and discharging in another cancel out, and never cost more than the blend. With `draw`, each asset follows
+    one of its group's prices only, picked by its number.
+    """
+    ranked = orders(blend.prices)
+    drawn = np.full(rows.size, -1.0) if draw is None else draw
+    classes = blend.prices.shape[1]
+
+    def of_share(first: int, end: int) -> tuple[Numbers, float]:
+        power_kw = np.zeros((classes, step_h.size))
+        wear = _write_blend(
+            population.assets, population.price_class, population.group, rows, first, end, blend.prices, ranked,
+            blend.of_group, blend.share, blend.starts, drawn, step_h, out_kw, power_kw,
+        )  # fmt: skip
+        return power_kw, wear
+
+    parts = on_threads(of_share, rows.size)
+    power_kw = np.sum([part[0] for part in parts], axis=0)
+    return Totals(power_kw, float(sum(part[1] for part in parts)))
+
+
+def on_threads(work: Callable[[int, int], Answer], count: int) -> list[Answer]:
+    threads = thread_count()
+    if count < SMALL or threads == 1:
+        return [work(0, count)]
+    bounds = np.linspace(0, count, threads * SHARES_PER_THREAD + 1).astype(int)
+    return list(_pool(os.getpid()).map(work, bounds[:-1].tolist(), bounds[1:].tolist()))
+
+
+def thread_count() -> int:
+    """As many threads as this process may use processors."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    """Threads do not survive a fork: each process has a pool of its own."""
+    return ThreadPoolExecutor(thread_count(), thread_name_prefix="dispatch")
+
+
+@njit(nogil=True, cache=True)
+def _add_responses(
+    assets: AssetArrays,
+    price_class: NDArray[np.int64],
+    group: NDArray[np.int64],
+    weight: Numbers,
+    first: int,
+    end: int,
+    prices: Numbers,
+    ranked: NDArray[np.int64],
+    own_price: Numbers,
+    step_h: Numbers,
+    burns: bool,
+    power_kw: Numbers,
+    cost: Numbers,
+) -> None:
+    work = make_workspace(step_h.shape[0])
+    for row in range(first, end):
+        kind = price_class[row]
+        respond(assets, row, prices[kind], ranked[kind], step_h, burns, work)
+        gain, give = 1.0 / assets.charge_efficiency[row], assets.discharge_efficiency[row]
+        wear, whose, times = assets.wear_per_kwh[row], group[row], weight[row]
+        paid = 0.0
+        for step in range(assets.arrival_step[row], assets.departure_step[row]):
+            drawn_kwh, given_kwh = work.charged_kwh[step] * gain, work.drained_kwh[step] * give
+            power_kw[whose, step] += times * (drawn_kwh - given_kwh) / step_h[step]
+            paid += own_price[step] * (drawn_kwh - given_kwh) + wear * given_kwh
+        cost[whose] += times * paid
+
+
+@njit(nogil=True, cache=True)
+def _write_blend(
+    assets: AssetArrays,
+    price_class: NDArray[np.int64],
+    group: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    first: int,
+    end: int,
+    prices: Numbers,
+    ranked: NDArray[np.int64],
+    of_group: NDArray[np.int64],
+    share: Numbers,
+    starts: NDArray[np.int64],
+    drawn: Numbers,
+    step_h: Numbers,
+    out_kw: NDArray[np.float32],
+    power_kw: Numbers,
+) -> float:
+    work = make_workspace(step_h.shape[0])
+    change_kwh = np.zeros(step_h.shape[0])
+    wear = 0.0
+    for place in range(first, end):
+        row = rows[place]
+        arrival, departure = assets.arrival_step[row], assets.departure_step[row]
+        change_kwh[arrival:departure] = 0.0
+        kind, entry, last, passed = price_class[row], starts[group[row]], starts[group[row] + 1], 0.0
+        while entry < last:
+            part = share[entry]
+            if drawn[place] >= 0.0:
+                while entry + 1 < last and passed + share[entry] <= drawn[place]:
+                    passed += share[entry]
+                    entry += 1
+                part, last = 1.0, entry
+            respond(assets, row, prices[of_group[entry], kind], ranked[of_group[entry], kind], step_h, False, work)
+            for step in range(arrival, departure):
+                change_kwh[step] += part * (work.charged_kwh[step] - work.drained_kwh[step])
+            entry += 1
+        gain, give = 1.0 / assets.charge_efficiency[row], assets.discharge_efficiency[row]
+        for step in range(arrival, departure):
+            gained_kwh = change_kwh[step]
+            kw = gained_kwh * (gain if gained_kwh > 0.0 else give) / step_h[step]
+            out_kw[row, step] = kw
+            power_kw[kind, step] += kw
+            if kw < 0.0:
+                wear -= assets.wear_per_kwh[row] * kw * step_h[step]
+    return wear

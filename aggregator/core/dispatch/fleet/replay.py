@@ -1,0 +1,147 @@
+"""The independent check of a fleet's plan: replay every asset against every constraint, in plain numpy.
+
+Shares nothing with the decomposition: it starts from the problem as it was given and the set-points as they would be sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aggregator.core.dispatch.check import RELATIVE_COST_TOLERANCE, TOLERANCE_KW, TOLERANCE_KWH, PlanCheckFailed
+from aggregator.core.dispatch.fleet.population import on_threads
+from aggregator.core.dispatch.problem import DispatchProblem
+from fleet.core.flexibility import FlexibleAssets
+
+Numbers = NDArray[np.float64]
+SLICE = 1_024  # assets at a time: what a processor's own cache holds
+MOST_NAMED = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """What set-points do, asset by asset.
+
+    Attributes:
+        energy_at_departure_kwh: at the end of each asset's window.
+        floor_short_kwh: most that its energy lies below its floor while plugged in.
+        floor_short_step: the step at whose end that is.
+        total_kw: sum of all set-points.
+        energy_cost: at the steps' prices.
+        wear_cost: of what is discharged.
+        findings: what may not be; empty for a sound plan.
+    """
+
+    energy_at_departure_kwh: Numbers  # [asset]
+    floor_short_kwh: Numbers  # [asset]
+    floor_short_step: NDArray[np.int64]  # [asset]
+    total_kw: Numbers  # [step]
+    energy_cost: float
+    wear_cost: float
+    findings: list[str]
+
+
+def replay(problem: DispatchProblem, power_kw: NDArray[np.float32]) -> Replay:
+    """Replay all set-points: windows, power limits, energy balance, capacity, needs and floors.
+
+    A need or a floor may be missed by no more than physics take: what charging flat out from arrival on would miss too.
+    """
+    count, steps = len(problem.assets), problem.horizon.steps
+    if power_kw.shape != (count, steps):
+        return Replay(
+            *(np.zeros(count), np.zeros(count), np.zeros(count, dtype=np.int64), np.zeros(steps), 0.0, 0.0),
+            [f"set-points have shape {power_kw.shape}, not {(count, steps)}"],
+        )
+    parts = [
+        part
+        for share in on_threads(lambda first, end: _share(problem, power_kw, first, end), count)
+        for part in share
+    ]  # fmt: skip
+    findings = [finding for part in parts for finding in part.findings]
+    return Replay(
+        np.concatenate([part.energy_at_departure_kwh for part in parts]),
+        np.concatenate([part.floor_short_kwh for part in parts]),
+        np.concatenate([part.floor_short_step for part in parts]),
+        np.sum([part.total_kw for part in parts], axis=0),
+        float(sum(part.energy_cost for part in parts)),
+        float(sum(part.wear_cost for part in parts)),
+        findings,
+    )
+
+
+def _share(problem: DispatchProblem, power_kw: NDArray[np.float32], first: int, end: int) -> list[Replay]:
+    starts = range(first, end, SLICE) if end > first else [first]
+    return [_slice(problem, power_kw, start, min(start + SLICE, end)) for start in starts]
+
+
+def _slice(problem: DispatchProblem, power_kw: NDArray[np.float32], start: int, end: int) -> Replay:
+    assets, here, step_h = problem.assets, slice(start, end), problem.horizon.step_h
+    power = power_kw[here].astype(np.float64)  # [asset, step]
+    plugged = _plugged(assets, here, step_h.size)
+    usable = plugged if assets.availability is None else plugged * assets.availability[here]
+    at_arrival_kwh, floor_kwh = assets.energy_kwh[here], assets.floor_kwh[here]
+    gain, loss = assets.charge_efficiency[here], 1.0 / assets.discharge_efficiency[here]
+    given = np.maximum(-power, 0.0)
+    change_kwh = (gain[:, None] * (power + given) - loss[:, None] * given) * step_h
+    energy_kwh = np.cumsum(change_kwh, axis=1, out=change_kwh)  # at the end of each step
+    energy_kwh += at_arrival_kwh[:, None]
+    at_departure_kwh = energy_kwh[:, -1].copy()
+    ceiling_kwh = np.maximum(assets.capacity_kwh[here], at_arrival_kwh)
+    most_kw = assets.charge_kw[here]
+    reach_kwh = np.minimum(ceiling_kwh, at_arrival_kwh + gain * most_kw * (usable @ step_h))
+    needed_kwh = np.minimum(assets.required_kwh[here], reach_kwh)
+    least_kwh = energy_kwh.min(axis=1)
+    short_kwh, short_step = np.zeros(end - start), np.zeros(end - start, dtype=np.int64)
+    fault = np.zeros(end - start, dtype=np.bool_)
+    low = np.flatnonzero(np.minimum(least_kwh, at_arrival_kwh) < floor_kwh)
+    if low.size:
+        gain_kwh = (gain * most_kw)[low, None] * usable[low] * step_h
+        reached_kwh = np.minimum(at_arrival_kwh[low, None] + np.cumsum(gain_kwh, axis=1), floor_kwh[low, None])
+        below_kwh = np.where(plugged[low], floor_kwh[low, None] - energy_kwh[low], 0.0)
+        fault[low] = (np.where(plugged[low], reached_kwh - energy_kwh[low], 0.0) > TOLERANCE_KWH).any(axis=1)
+        short_step[low] = below_kwh.argmax(axis=1)
+        short_kwh[low] = np.maximum(below_kwh.max(axis=1), 0.0)
+    findings: list[str] = [] if np.all(np.isfinite(power)) else ["a set-point is not a number"]
+    room_kw = most_kw[:, None] * usable - power
+    give_kw = assets.discharge_kw[here][:, None] * usable + power
+    for bad, what in (
+        (room_kw.min(axis=1) < -TOLERANCE_KW, "charges beyond its limit or outside its window"),
+        (give_kw.min(axis=1) < -TOLERANCE_KW, "discharges beyond its limit or outside its window"),
+        (energy_kwh.max(axis=1) > ceiling_kwh + TOLERANCE_KWH, "is charged beyond its capacity"),
+        (least_kwh < -TOLERANCE_KWH, "is discharged below empty"),
+        (at_departure_kwh < needed_kwh - TOLERANCE_KWH, "leaves with less than it needs and could have had"),
+        (fault, "falls below its floor, or reaches it later than it could"),
+    ):
+        findings.extend(
+            f"asset {assets.asset_id[start + row]} {what}" for row in np.flatnonzero(bad)[:MOST_NAMED].tolist()
+        )
+    total_kw = power.sum(axis=0)
+    energy_cost = float(problem.price_per_kwh * step_h @ total_kw)
+    wear_cost = float(assets.wear_per_kwh[here] @ given @ step_h)
+    return Replay(at_departure_kwh, short_kwh, short_step, total_kw, energy_cost, wear_cost, findings)
+
+
+def _plugged(assets: FlexibleAssets, here: slice, steps: int) -> NDArray[np.bool_]:  # [asset, step]
+    step = np.arange(steps)
+    return (step >= assets.arrival_step[here, None]) & (step < assets.departure_step[here, None])
+
+
+def check_totals(cost: float, lower_bound: float, replayed: Replay, missed_cost: float) -> None:
+    """Compare what the plan says of itself with what its set-points do.
+
+    Raises:
+        PlanCheckFailed: with every finding, each a sentence that names the asset and the step.
+    """
+    findings = list(replayed.findings)
+    real = replayed.energy_cost + replayed.wear_cost + missed_cost
+    slack = RELATIVE_COST_TOLERANCE * max(1.0, abs(real), abs(replayed.energy_cost) + replayed.wear_cost)
+    if not (np.isfinite(cost) and np.isfinite(lower_bound)):
+        findings.append("the cost or its bound is not a number")
+    elif abs(real - cost) > slack:
+        findings.append(f"the cost is {real:.6f}, and not {cost:.6f} as the plan says")
+    elif cost < lower_bound - slack:
+        findings.append(f"the cost {cost:.6f} lies below its own lower bound {lower_bound:.6f}")
+    if findings:
+        raise PlanCheckFailed(findings)

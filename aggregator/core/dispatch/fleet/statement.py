@@ -1,0 +1,199 @@
+"""A dispatch problem as the decomposition takes it: arrays, price classes, groups, and the rows that couple them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aggregator.core.dispatch.fleet.coupling import Coupling
+from aggregator.core.dispatch.fleet.population import Population
+from aggregator.core.dispatch.fleet.response import AssetArrays
+from aggregator.core.dispatch.preparation import play_out_fixed_power
+from aggregator.core.dispatch.problem import DispatchProblem, EventTarget, SiteLimits, TargetDirection
+from common.errors import InvalidInput
+from fleet.core.flexibility import FlexibleAssets
+
+Numbers = NDArray[np.float64]
+
+DEPARTURE_BANDS, ARRIVAL_BANDS = 4, 2
+
+
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """One problem, stated for the decomposition.
+
+    Attributes:
+        population: every asset, free of its fixed steps.
+        coupling: the rows that tie them together.
+        group_class: price class of every group.
+        own_price: of energy.
+        fixed_power_kw: what the assets do in steps that are no longer free; None for nothing.
+    """
+
+    problem: DispatchProblem
+    population: Population
+    coupling: Coupling
+    group_class: NDArray[np.int64]  # [group]
+    own_price: Numbers  # [step]
+    fixed_power_kw: Numbers | None  # [asset, step]
+
+
+def state(problem: DispatchProblem) -> Statement:
+    """Raises InvalidInput where the problem has something that only the exact programme plans."""
+    _refuse_what_only_the_exact_programme_plans(problem)
+    assets, fixed_power_kw = problem.assets, None
+    if assets.fixed_power_kw is not None:
+        assets, fixed_power_kw = play_out_fixed_power(assets, problem.horizon)
+    price_class, members, participates = _price_classes(problem)
+    group, group_class = _groups(assets, price_class)
+    population = Population(
+        asset_arrays(assets, problem.horizon.step_h), price_class, group, np.ones(len(assets)), group_class.size
+    )
+    return Statement(
+        problem,
+        population,
+        _coupling(problem, members, participates, fixed_power_kw),
+        group_class,
+        problem.price_per_kwh,
+        fixed_power_kw,
+    )
+
+
+def _refuse_what_only_the_exact_programme_plans(problem: DispatchProblem) -> None:
+    assets = problem.assets
+    sites, reserve = problem.sites, None if problem.sites is None else problem.sites.emergency_reserve_kwh
+    for field, present in (
+        ("milestone_kwh", assets.milestone_kwh is not None),
+        ("computing", problem.computing is not None and len(problem.computing) > 0),
+        ("reserves", bool(problem.reserves)),
+        ("sites", sites is not None and _limited(sites)),
+        ("nodes", problem.nodes is not None and _limited(problem.nodes)),
+        ("emergency_reserve_kwh", sites is not None and reserve is not None and bool(np.any(reserve > 0))),
+    ):
+        if present:
+            raise InvalidInput(
+                "is not planned by the decomposition", field=field, remedy="Plan it with the exact programme."
+            )
+
+
+def _limited(groups: SiteLimits) -> bool:
+    return bool(np.isfinite(groups.import_limit_kw).any() or np.isfinite(groups.export_limit_kw).any())
+
+
+def asset_arrays(assets: FlexibleAssets, step_h: Numbers) -> AssetArrays:
+    """The assets' numbers, with each need clamped to what the asset can reach by its departure.
+
+    target = min(max(required, floor), ceiling, energy + charge_efficiency · charge_kw · usable hours)
+    """
+    last_step_part = np.ones(len(assets))
+    stays = np.flatnonzero(assets.departure_step > assets.arrival_step)
+    last = assets.departure_step[stays] - 1
+    if assets.availability is not None:
+        last_step_part[stays] = assets.availability[stays, last]
+        plugged = assets.plugged(step_h.size)
+        plugged[stays, last] = False
+        if np.any(assets.availability[plugged] != 1.0):
+            raise InvalidInput(
+                "may be below one only in an asset's last step",
+                field="availability",
+                remedy="Plan it with the exact programme.",
+            )
+    passed_h = np.concatenate([[0.0], np.cumsum(step_h)])
+    usable_h = np.zeros(len(assets))
+    usable_h[stays] = passed_h[last] - passed_h[assets.arrival_step[stays]] + last_step_part[stays] * step_h[last]
+    ceiling_kwh = np.maximum(assets.capacity_kwh, assets.energy_kwh)
+    reach_kwh = np.minimum(ceiling_kwh, assets.energy_kwh + assets.charge_efficiency * assets.charge_kw * usable_h)
+    floor_kwh = np.minimum(assets.floor_kwh, ceiling_kwh)
+    return AssetArrays(
+        arrival_step=np.ascontiguousarray(assets.arrival_step),
+        departure_step=np.ascontiguousarray(assets.departure_step),
+        energy_kwh=np.ascontiguousarray(assets.energy_kwh),
+        target_kwh=np.minimum(np.maximum(assets.required_kwh, floor_kwh), reach_kwh),
+        ceiling_kwh=ceiling_kwh,
+        floor_kwh=floor_kwh,
+        charge_kw=np.ascontiguousarray(assets.charge_kw),
+        discharge_kw=np.ascontiguousarray(assets.discharge_kw),
+        charge_efficiency=np.ascontiguousarray(assets.charge_efficiency),
+        discharge_efficiency=np.ascontiguousarray(assets.discharge_efficiency),
+        wear_per_kwh=np.ascontiguousarray(assets.wear_per_kwh),
+        last_step_part=last_step_part,
+    )
+
+
+def _price_classes(problem: DispatchProblem) -> tuple[NDArray[np.int64], NDArray[np.bool_], list[EventTarget]]:
+    """Assets that take part in the same events see the same prices.
+
+    Returns:
+        class of every asset, members [block, class] of the portfolio's block and one for each event, and the events.
+    """
+    count = len(problem.assets)
+    targets = [target for target in problem.targets if not np.all(np.isnan(target.target_power_kw))]
+    number = np.zeros(count, dtype=np.int64)
+    for target in targets:
+        number = 2 * number + (1 if target.participates is None else target.participates)
+    classes, price_class = np.unique(number, return_inverse=True)
+    if not classes.size:
+        classes = np.zeros(1, dtype=np.int64)
+    members = np.ones((1 + len(targets), classes.size), dtype=np.bool_)
+    for row in range(len(targets)):
+        members[1 + row] = (classes >> (len(targets) - 1 - row)) & 1 == 1
+    return price_class.astype(np.int64), members, targets
+
+
+def _groups(
+    assets: FlexibleAssets, price_class: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # [asset], [group]
+    """Assets that are likely to answer alike: of one class, one- or two-way, with similar windows.
+
+    Few groups: a round costs the master more than it costs the assets, so that more rounds over fewer columns are
+    sooner at the end (measured: 14 groups 0.19 s, 60 groups 0.47 s, for a thousand assets at a gap of 1e-4).
+    """
+
+    def band(values: NDArray[np.int64], bands: int) -> NDArray[np.int64]:
+        if not values.size:
+            return values
+        return np.searchsorted(np.quantile(values, np.linspace(0, 1, bands + 1)[1:-1]), values)
+
+    two_way = (assets.discharge_kw > 0).astype(np.int64)
+    key = price_class * 2 + two_way
+    for values, bands in ((assets.departure_step, DEPARTURE_BANDS), (assets.arrival_step, ARRIVAL_BANDS)):
+        key = key * bands + band(values, bands)
+    names, group = np.unique(key, return_inverse=True)
+    return group.astype(np.int64), names // (2 * DEPARTURE_BANDS * ARRIVAL_BANDS)
+
+
+def _coupling(
+    problem: DispatchProblem,
+    members: NDArray[np.bool_],
+    targets: list[EventTarget],
+    fixed_power_kw: Numbers | None,  # [asset, step]
+) -> Coupling:
+    steps = problem.horizon.steps
+    shape = (1 + len(targets), steps)
+    lower_kw, upper_kw = np.full(shape, -np.inf), np.full(shape, np.inf)
+    below_price, above_price = np.zeros(shape), np.zeros(shape)
+    upper_kw[0] = problem.import_limit_kw - problem.base_load_kw
+    lower_kw[0] = -problem.export_limit_kw - problem.base_load_kw
+    below_price[0] = above_price[0] = problem.missed_price_per_kwh
+    for row, target in enumerate(targets, start=1):
+        inside = ~np.isnan(target.target_power_kw)
+        missed = np.broadcast_to(np.asarray(target.missed_price_per_kwh, dtype=np.float64), (steps,))
+        excess = target.excess_price_per_kwh
+        if excess is None:
+            excess = missed if target.direction is TargetDirection.EXACTLY else 0.0
+        excess = np.broadcast_to(np.asarray(excess, dtype=np.float64), (steps,))
+        at_least = target.direction is TargetDirection.AT_LEAST
+        below_price[row], above_price[row] = (missed, excess) if at_least else (excess, missed)
+        upper_kw[row] = np.where(inside & (above_price[row] > 0), target.target_power_kw, np.inf)
+        lower_kw[row] = np.where(inside & (below_price[row] > 0), target.target_power_kw, -np.inf)
+    coupling = Coupling(members, lower_kw, upper_kw, below_price, above_price, problem.horizon.step_h)
+    if fixed_power_kw is None:
+        return coupling
+    of_block = [fixed_power_kw.sum(axis=0)]
+    of_block += [
+        fixed_power_kw[slice(None) if target.participates is None else target.participates].sum(axis=0)
+        for target in targets
+    ]
+    return coupling.less(np.stack(of_block))

@@ -1,0 +1,200 @@
+"""Whole fleets: the decomposition against the exact programme, the odd ones included, and its independent check."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cvxpy as cp
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+
+from aggregator.core.dispatch import (
+    EventTarget,
+    MissKind,
+    PlanCheckFailed,
+    ReserveDirection,
+    ReserveProduct,
+    TargetDirection,
+    solve,
+)
+from aggregator.core.dispatch.fleet import ladder
+from aggregator.core.dispatch.fleet.generation import Generation
+from aggregator.core.dispatch.fleet.plan import solve_fleet
+from aggregator.core.dispatch.fleet.replay import check_totals, replay
+from aggregator.core.dispatch.fleet.statement import state
+from common.errors import InvalidInput
+from fleet.core.flexibility import FlexibleAssets
+from tests.unit.aggregator.core.dispatch import small
+from tests.unit.aggregator.core.dispatch.direct_lp import direct_optimum
+from tests.unit.aggregator.core.dispatch.instances import study_problem
+from tests.unit.aggregator.core.dispatch.test_properties import NEGATIVE_PRICES, problems
+
+# Optima of the study's instances, found by an exact solver of its own.
+STUDY_OPTIMA = {10: 55.1101, 50: 173.6846, 100: 331.7641, 300: 966.4986, 1000: 3513.0655, 3000: 11103.5932}
+
+
+@pytest.mark.parametrize(("count", "optimum"), STUDY_OPTIMA.items())
+def test_reaches_the_known_optima_and_proves_it(count, optimum):
+    plan = solve_fleet(study_problem(count), gap=1e-4)
+    assert plan.gap <= 1e-4
+    assert plan.lower_bound <= optimum + 1e-4
+    assert plan.cost == pytest.approx(optimum, rel=1e-4)
+    assert plan.cost >= optimum - 1e-3
+
+
+@settings(max_examples=800, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(problems())
+def test_small_portfolios_cost_what_the_linear_programme_costs(problem):
+    plan = solve_fleet(problem, gap=1e-6)
+    optimum = direct_optimum(problem)
+    slack = 1e-5 * max(1.0, abs(optimum))
+    assert plan.lower_bound <= optimum + slack
+    assert plan.cost >= optimum - slack
+    # a limit that asks for more load or more export can make burning energy pay even at these prices
+    comparable = solve(problem).gap < 1e-7 and np.all(problem.import_limit_kw + problem.export_limit_kw >= 0)
+    event("nobody burns" if comparable else "burning would pay, or limits contradict one another")
+    if comparable:
+        assert plan.cost <= optimum + slack
+
+
+@settings(max_examples=500, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(problems(prices=NEGATIVE_PRICES))
+def test_at_negative_prices_the_bound_holds_and_nobody_burns_energy(problem):
+    plan = solve_fleet(problem, gap=1e-6)  # raises if its set-points, one signed number a step, break an energy balance
+    optimum = direct_optimum(problem)
+    assert plan.lower_bound <= optimum + 1e-5 * max(1.0, abs(optimum))
+    assert plan.cost >= optimum - 1e-5 * max(1.0, abs(optimum))
+
+
+def test_a_fleet_larger_than_its_last_sample_is_closed_by_it(monkeypatch):
+    monkeypatch.setattr(ladder, "LAST_SAMPLE", 600)
+    monkeypatch.setattr(ladder, "FIRST_SAMPLE", 150)
+    problem = study_problem(3000)
+    plan = solve_fleet(problem, gap=2e-3)
+    assert plan.gap <= 5e-3
+    assert plan.lower_bound <= STUDY_OPTIMA[3000] <= plan.cost + 1e-3
+    load_kw = problem.base_load_kw + plan.total_power_kw
+    assert np.all(load_kw <= problem.import_limit_kw + 1.0)
+
+
+def test_an_empty_fleet_misses_what_it_cannot_help():
+    plan = solve_fleet(small.problem(FlexibleAssets.none(), [0.1, 0.1], base_load_kw=5.0, import_limit_kw=3.0))
+    assert plan.power_kw.shape == (0, 2)
+    assert plan.cost == pytest.approx(2 * 2.0 * 3.0) and plan.gap == 0.0
+    assert [miss.kind for miss in plan.missed] == [MissKind.PORTFOLIO_IMPORT_LIMIT] * 2
+
+
+def test_needs_and_floors_that_physics_forbid_are_listed_by_asset():
+    fleet = small.assets(
+        count=3,
+        steps=2,
+        energy_kwh=np.array([0.0, 5.0, 20.0]),
+        required_kwh=np.array([30.0, 0.0, 20.0]),
+        floor_kwh=np.array([0.0, 12.0, 0.0]),
+    )
+    plan = solve_fleet(small.problem(fleet, [0.1, 0.2]))
+    missed = {(miss.kind, miss.asset_id): miss.kwh for miss in plan.missed}
+    assert missed == {(MissKind.DEPARTURE_NEED, "car-0"): pytest.approx(10.0, abs=1e-3)}
+    assert plan.power_kw[1, 0] == pytest.approx(10.0, abs=1e-4)  # below its floor it charges at once
+
+
+def test_an_event_of_some_participants_is_met_by_them():
+    fleet = small.assets(count=4, steps=3, charge_efficiency=0.95, discharge_efficiency=0.95, wear_per_kwh=0.05)
+    taking_part = np.array([True, True, False, False])
+    target = EventTarget("evening", np.array([np.nan, -15.0, np.nan]), participates=taking_part)
+    plan = solve_fleet(small.problem(fleet, [0.2, 0.2, 0.2], targets=(target,)), gap=1e-6)
+    assert plan.power_kw[taking_part, 1].sum() == pytest.approx(-15.0, abs=1e-3)
+    assert not plan.missed
+    assert plan.cost == pytest.approx(solve(small.problem(fleet, [0.2, 0.2, 0.2], targets=(target,))).cost, abs=1e-4)
+
+
+def test_a_target_beyond_reach_is_met_as_far_as_possible_and_listed():
+    target = EventTarget("storm", np.array([-25.0]), TargetDirection.AT_MOST, missed_price_per_kwh=2.0)
+    plan = solve_fleet(small.problem(small.assets(count=2, steps=1), [0.1], targets=(target,)))
+    assert plan.total_power_kw[0] == pytest.approx(-20.0, abs=1e-3)
+    (miss,) = plan.missed
+    assert (miss.kind, miss.event_id, miss.step) == (MissKind.EVENT_TARGET, "storm", 0)
+    assert miss.kw == pytest.approx(5.0, abs=1e-3) and miss.money == pytest.approx(10.0, abs=1e-2)
+
+
+def test_fixed_steps_stay_as_they_are():
+    fixed = np.array([[-5.0, np.nan, np.nan]])
+    fleet = small.assets(steps=3, required_kwh=25.0, fixed_power_kw=fixed)
+    plan = solve_fleet(small.problem(fleet, [0.5, 0.2, 0.1]))
+    assert plan.power_kw[0].tolist() == pytest.approx([-5.0, 0.0, 10.0], abs=1e-4)
+    assert plan.cost == pytest.approx(solve(small.problem(fleet, [0.5, 0.2, 0.1])).cost, abs=1e-5)
+
+
+def test_what_only_the_exact_programme_plans_is_refused_by_name():
+    fleet = replace(small.assets(steps=2), milestone_kwh=np.array([[0.0, 5.0]]))
+    with pytest.raises(InvalidInput) as refused:
+        solve_fleet(small.problem(fleet, [0.1, 0.1]))
+    assert refused.value.field == "milestone_kwh"
+    product = ReserveProduct("aFRR", ReserveDirection.UP, np.full(2, 0.1), 1.0, np.full(2, 5.0))
+    with pytest.raises(InvalidInput) as refused:
+        solve_fleet(small.problem(small.assets(steps=2), [0.1, 0.1], reserves=(product,)))
+    assert refused.value.field == "reserves"
+
+
+def test_duals_of_an_earlier_plan_shorten_the_next():
+    problem = study_problem(2000)
+    first = solve_fleet(problem, gap=1e-4)
+    again = solve_fleet(problem, gap=1e-4, known_duals=first.duals)
+    assert again.gap <= 1e-4
+    assert again.lower_bound >= first.lower_bound - 1e-6
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda power: power[0].__setitem__(3, 99.0), "charges beyond its limit"),
+        (lambda power: power[0].__setitem__(3, np.nan), "not a number"),
+        (lambda power: power.__setitem__(slice(None), 0.0), "leaves with less than it needs"),
+        (lambda power: power[0].__setitem__(slice(0, 4), -10.0), "discharged below empty"),
+        (lambda power: power[0].__setitem__(slice(0, 4), 10.0), "charged beyond its capacity"),
+    ],
+)
+def test_the_check_finds_what_is_wrong(spoil, said):
+    problem = small.problem(small.assets(steps=5, required_kwh=30.0, departure_step=4), [0.1] * 5)
+    plan = solve_fleet(problem)
+    check_totals(plan.cost, plan.lower_bound, replay(problem, plan.power_kw), 0.0)
+    spoil(plan.power_kw)
+    with pytest.raises(PlanCheckFailed) as failed:
+        check_totals(plan.cost, plan.lower_bound, replay(problem, plan.power_kw), 0.0)
+    assert any(said in finding for finding in failed.value.findings)
+
+
+def test_the_check_finds_a_cost_that_is_not_true():
+    problem = small.problem(small.assets(steps=2, required_kwh=30.0), [0.1, 0.2])
+    plan = solve_fleet(problem)
+    for cost, bound in ((plan.cost + 0.5, plan.lower_bound), (plan.cost, plan.cost + 0.5), (np.nan, 0.0)):
+        with pytest.raises(PlanCheckFailed):
+            check_totals(cost, bound, replay(problem, plan.power_kw), 0.0)
+
+
+def test_the_master_is_the_programme_that_its_docstring_states():
+    statement = state(study_problem(200))
+    generation = Generation(
+        statement.population,
+        statement.coupling,
+        statement.own_price,
+        statement.group_class,
+        np.zeros(statement.coupling.lower_kw.shape),
+    )
+    generation.run(gap=0.0, most_rounds=12)
+    coupling, known = statement.coupling, generation.known
+    share = cp.Variable((len(known), statement.group_class.size), nonneg=True)
+    above, below = cp.Variable(96, nonneg=True), cp.Variable(96, nonneg=True)
+    total = sum(profile.power_kw.T @ share[row] for row, profile in enumerate(known))
+    price = coupling.step_h * coupling.above_price[0]
+    cost = sum(profile.cost @ share[row] for row, profile in enumerate(known)) + price @ above + price @ below
+    rows = [
+        total - above <= coupling.upper_kw[0],
+        total + below >= coupling.lower_kw[0],
+        cp.sum(share, axis=0) == 1,
+    ]
+    stated = cp.Problem(cp.Minimize(cost), rows)
+    stated.solve(solver=cp.HIGHS)
+    assert generation.mix is not None
+    assert generation.mix.objective == pytest.approx(stated.value, rel=1e-7)
