@@ -2,6 +2,7 @@
 
 from aggregator.core.dispatch.check import PlanCheckFailed, check_plan
 from aggregator.core.dispatch.failure import SolverFailed
+from aggregator.core.dispatch.fleet.result import FleetPlan
 from aggregator.core.dispatch.problem import (
     ComputingLoad,
     DispatchProblem,
@@ -18,6 +19,7 @@ __all__ = [
     "DispatchPlan",
     "DispatchProblem",
     "EventTarget",
+    "FleetPlan",
     "MissKind",
     "MissedPromise",
     "PlanCheckFailed",
@@ -28,6 +30,7 @@ __all__ = [
     "SolverFailed",
     "TargetDirection",
     "check_plan",
+    "plan_dispatch",
     "solve",
 ]
 
@@ -37,3 +40,10 @@ def solve(problem: DispatchProblem) -> DispatchPlan:
     from aggregator.core.dispatch.solver import solve as solve_now
 
     return solve_now(problem)
+
+
+def plan_dispatch(problem: DispatchProblem, *, gap: float) -> DispatchPlan | FleetPlan:
+    """Plan by the method that suits the size: the exact programme for small portfolios, column generation for fleets."""
+    from aggregator.core.dispatch.choice import plan_dispatch as plan_now
+
+    return plan_now(problem, gap=gap)

@@ -18,6 +18,7 @@ class PlanStatus(StrEnum):
     """How the plan came about."""
 
     OPTIMAL = "optimal"  # every promise that physics allow was planned, and nothing is cheaper
+    WITHIN_GAP = "within_gap"  # the same, and nothing is cheaper by more than the gap
     BEST_EFFORT = "best_effort"  # safety limits left some driver's need or reserve unmet; it is listed
 
 

@@ -15,6 +15,7 @@ from aggregator.management.simulation.report import build_report, headline, prom
 from aggregator.management.simulation.run import SimulationRequest, simulate
 from aggregator.management.simulation.summary import TITLES, build_summary
 from aggregator.management.simulation.tables import named_zone
+from aggregator.management.solver_output import solver_output_on_stderr
 from common.errors import PlatformError
 
 
@@ -33,7 +34,8 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         out: Path = options["out"]
         try:
-            result = simulate(build_request(options), self._show_progress)
+            with solver_output_on_stderr():
+                result = simulate(build_request(options), self._show_progress)
             out.mkdir(parents=True, exist_ok=True)
             summary = json.dumps(build_summary(result), indent=2, ensure_ascii=False)
             (out / "summary.json").write_text(summary + "\n", encoding="utf-8")

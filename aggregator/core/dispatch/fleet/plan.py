@@ -1,51 +1,26 @@
-"""The plan of a fleet: set-points in single precision, what they cost, the proven gap, and every promise not kept."""
+"""From a problem to the plan of a fleet that has passed its check: the one way in."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from time import perf_counter, process_time
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aggregator.core.dispatch.fleet.ladder import Dispatch, climb
 from aggregator.core.dispatch.fleet.replay import Replay, check_totals, replay
+from aggregator.core.dispatch.fleet.result import FleetPlan
 from aggregator.core.dispatch.fleet.statement import Statement, state
 from aggregator.core.dispatch.problem import DispatchProblem
 from aggregator.core.dispatch.result import MissedPromise, MissKind, relative_gap
+from common.horizon import Horizon
+from fleet.core.flexibility import FlexibleAssets
 
 Numbers = NDArray[np.float64]
 DEFAULT_GAP = 1e-3
 NEGLIGIBLE = 1e-3  # kW or kWh: what single precision may lose over a day
-
-
-@dataclass(frozen=True, eq=False)
-class FleetPlan:
-    """Set-points for every asset and step, with their proof.
-
-    Attributes:
-        power_kw: power of each asset in each step at the grid side, positive = charging; zero outside its window.
-        total_power_kw: their sum.
-        cost, lower_bound, gap: as in `DispatchPlan`.
-        duals: what a kW more in each coupled row is worth; a later plan of much the same fleet starts from them.
-        rounds: how often prices were asked for.
-        missed: every promise that is not kept.
-    """
-
-    asset_id: NDArray[Any]  # [asset]
-    power_kw: NDArray[np.float32]  # [asset, step]
-    total_power_kw: Numbers  # [step]
-    cost: float
-    lower_bound: float
-    gap: float
-    duals: Numbers  # [block, step]
-    rounds: int
-    wall_s: float
-    cpu_s: float
-    missed: tuple[MissedPromise, ...]
-    solver: str = "column-generation"
 
 
 def solve_fleet(problem: DispatchProblem, *, gap: float = DEFAULT_GAP, known_duals: Numbers | None = None) -> FleetPlan:
@@ -81,6 +56,32 @@ def solve_fleet(problem: DispatchProblem, *, gap: float = DEFAULT_GAP, known_dua
         cpu_s=process_time() - cpu_s,
         missed=(*_missed_needs(problem, replayed), *_missed_rows(statement, dispatch)),
     )
+
+
+def warm_up() -> None:
+    """Compile, or load what was compiled before: the first plan shall not wait for it.
+
+    Takes a quarter of a second, and some ten seconds the first time after an installation.
+    """
+    real, whole = np.ones(2), np.zeros(2, dtype=np.int64)
+    assets = FlexibleAssets(
+        np.arange(2),
+        whole - 1,
+        whole - 1,
+        whole,
+        whole + 2,
+        real,
+        real,
+        real * 2,
+        real * 0,
+        real,
+        real,
+        real,
+        real,
+        real,
+    )
+    horizon = Horizon.uniform(datetime(2000, 1, 1, tzinfo=UTC), steps=2, step_s=3600.0)
+    solve_fleet(DispatchProblem(assets, horizon, np.array([0.1, -0.1]), import_limit_kw=1.0))
 
 
 def _fixed_cost(statement: Statement) -> float:

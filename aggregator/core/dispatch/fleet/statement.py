@@ -42,7 +42,10 @@ class Statement:
 
 def state(problem: DispatchProblem) -> Statement:
     """Raises InvalidInput where the problem has something that only the exact programme plans."""
-    _refuse_what_only_the_exact_programme_plans(problem)
+    if field := reason_for_the_exact_programme(problem):
+        raise InvalidInput(
+            "is not planned by column generation", field=field, remedy="Plan it with the exact programme."
+        )
     assets, fixed_power_kw = problem.assets, None
     if assets.fixed_power_kw is not None:
         assets, fixed_power_kw = play_out_fixed_power(assets, problem.horizon)
@@ -61,21 +64,19 @@ def state(problem: DispatchProblem) -> Statement:
     )
 
 
-def _refuse_what_only_the_exact_programme_plans(problem: DispatchProblem) -> None:
-    assets = problem.assets
-    sites, reserve = problem.sites, None if problem.sites is None else problem.sites.emergency_reserve_kwh
-    for field, present in (
-        ("milestone_kwh", assets.milestone_kwh is not None),
-        ("computing", problem.computing is not None and len(problem.computing) > 0),
-        ("reserves", bool(problem.reserves)),
-        ("sites", sites is not None and _limited(sites)),
-        ("nodes", problem.nodes is not None and _limited(problem.nodes)),
-        ("emergency_reserve_kwh", sites is not None and reserve is not None and bool(np.any(reserve > 0))),
-    ):
-        if present:
-            raise InvalidInput(
-                "is not planned by the decomposition", field=field, remedy="Plan it with the exact programme."
-            )
+def reason_for_the_exact_programme(problem: DispatchProblem) -> str:
+    """The field that only the exact programme plans; empty if there is none."""
+    assets, sites = problem.assets, problem.sites
+    reserve = None if sites is None else sites.emergency_reserve_kwh
+    reasons = {
+        "milestone_kwh": assets.milestone_kwh is not None,
+        "computing": problem.computing is not None and len(problem.computing) > 0,
+        "reserves": bool(problem.reserves),
+        "sites": sites is not None and _limited(sites),
+        "nodes": problem.nodes is not None and _limited(problem.nodes),
+        "emergency_reserve_kwh": reserve is not None and bool(np.any(reserve > 0)),
+    }
+    return next((field for field, present in reasons.items() if present), "")
 
 
 def _limited(groups: SiteLimits) -> bool:
