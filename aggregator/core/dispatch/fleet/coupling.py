@@ -45,6 +45,11 @@ class Coupling:
     def blocks(self) -> int:
         return int(self.members.shape[0])
 
+    @property
+    def limited(self) -> bool:
+        """Whether any row has a limit at all."""
+        return bool(np.isfinite(self.lower_kw).any() or np.isfinite(self.upper_kw).any())
+
     def less(self, power_kw: Numbers) -> Coupling:  # [block, step]
         """The room that is left when so much power is given already."""
         return replace(self, lower_kw=self.lower_kw - power_kw, upper_kw=self.upper_kw - power_kw)
@@ -61,9 +66,9 @@ class Coupling:
         """The nearest duals that give a bound."""
         return np.clip(duals, self.least_dual(), self.most_dual())
 
-    def prices(self, own_price: Numbers, duals: Numbers) -> Numbers:  # [class, step]
-        """What a kWh of each class is worth: its own price and what the limits of its blocks make of it."""
-        return own_price + (self.members.T.astype(np.float64) @ duals) / self.step_h
+    def surcharge(self, duals: Numbers) -> Numbers:  # [class, step]
+        """What the limits of its blocks add to the price of a kWh of each class."""
+        return np.asarray((self.members.T.astype(np.float64) @ duals) / self.step_h)
 
     def block_power_kw(self, class_power_kw: Numbers) -> Numbers:  # [class, step] -> [block, step]
         """Sums of the classes by block."""
@@ -75,8 +80,8 @@ class Coupling:
         below_kw = np.maximum(self.lower_kw - block_power_kw, 0.0)
         return float(np.sum(self.step_h * (self.above_price * above_kw + self.below_price * below_kw)))
 
-    def bound(self, duals: Numbers, own_cost: float, block_power_kw: Numbers) -> float:
-        """The proven lower bound: own cost + Σ y · power of the cheapest responses + the least that the rows can cost."""
+    def least_cost(self, duals: Numbers) -> float:
+        """The least that all rows can cost against the duals; with the assets' own least cost it makes a lower bound."""
         upper_kw = np.where(duals > 0, self.upper_kw, 0.0)
         lower_kw = np.where(duals < 0, self.lower_kw, 0.0)
         least = -(np.maximum(duals, 0.0) * upper_kw + np.minimum(duals, 0.0) * lower_kw)
@@ -86,7 +91,7 @@ class Coupling:
             lower, upper, dual = self.lower_kw[crossed], self.upper_kw[crossed], duals[crossed]
             at_lower, at_upper = above * (lower - upper) - dual * lower, below * (lower - upper) - dual * upper
             least[crossed] = np.minimum(at_lower, at_upper)
-        return own_cost + float(np.sum(duals * block_power_kw) + np.sum(least))
+        return float(np.sum(least))
 
     @property
     def crossed(self) -> NDArray[np.bool_]:  # [block, step]

@@ -1,8 +1,8 @@
-"""Prices and profiles in turn (column generation) until the gap is proven.
+"""Prices and answers in turn (column generation) until the gap is proven.
 
-Each round: the groups respond to a set of prices; that gives a lower bound, and profiles for the master; the master gives
-the best mix so far, an upper bound, and new prices. The prices asked next lie between the best known and the master's
-(Wentges 1997, "Weighted Dantzig–Wolfe decomposition"), which damps the master's jumps.
+Each round: the groups answer a set of duals; that gives a lower bound, and columns for the master; the master gives the
+best mix so far, an upper bound, and new duals. The duals asked next lie between the best known and the master's (Wentges
+1997, "Weighted Dantzig–Wolfe decomposition"), which damps the master's jumps.
 """
 
 from __future__ import annotations
@@ -12,58 +12,71 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregator.core.dispatch.fleet.answers import Answer, Answers
 from aggregator.core.dispatch.fleet.coupling import Coupling
 from aggregator.core.dispatch.fleet.master import Master, MasterSolution
-from aggregator.core.dispatch.fleet.population import Blend, Population, Profiles, profiles
 from aggregator.core.dispatch.result import relative_gap
 
 Numbers = NDArray[np.float64]
-SMOOTHING = 0.7  # weight of the best known prices
+SMOOTHING = 0.7  # weight of the best known duals
 UNSMOOTHED_EVERY = 8  # now and then the master's own: where they are right, halfway towards them never arrives
 NEGLIGIBLE_SHARE = 1e-9
+KEPT_SHARE = 1e-6
+CARRIED_MEMORIES = 25
+ANSWERS_PART = 0.4  # of the gap, for answers that are no more than nearly the cheapest
 
 
 @dataclass(eq=False)
 class Generation:
-    """One population under one coupling, and all that has been learnt about it.
+    """Groups under one coupling, and all that has been learnt about them.
 
     Attributes:
-        best_duals, lower_bound: the prices that prove most so far, and what they prove.
+        best_duals, lower_bound: the duals that prove most so far, and what they prove.
         mix: the master's last answer, whose objective is the cost of a blend that exists.
-        memory: the duals that were asked.
+        memory, known: the duals that were asked, and the answers.
     """
 
-    population: Population
+    answers: Answers
     coupling: Coupling
-    own_price: Numbers  # [step]
-    group_class: NDArray[np.int64]  # [group]
     best_duals: Numbers  # [block, step]
     lower_bound: float = -np.inf
     mix: MasterSolution | None = None
     memory: list[Numbers] = field(default_factory=list)
-    known: list[Profiles] = field(default_factory=list)
+    known: list[Answer] = field(default_factory=list)
     rounds: int = 0
 
     def __post_init__(self) -> None:
-        self.master = Master(self.coupling, self.group_class)
+        self.master = Master(self.coupling, self.answers.groups)
 
     @property
     def gap(self) -> float:
         """Proven relative gap of the best mix."""
         return np.inf if self.mix is None else relative_gap(self.mix.objective, self.lower_bound)
 
-    def remember(self, duals: Numbers, answer: Profiles) -> None:
-        """Take over what the groups are known to do at some prices."""
+    def remember(self, duals: Numbers, answer: Answer) -> None:
+        """Take over what the groups are known to do at some duals."""
         self.memory.append(duals)
         self.known.append(answer)
         self.master.add(answer)
 
+    def learn_from(self, earlier: Generation) -> None:
+        """Begin where others like these have ended: at their best duals, with answers to those that their mix follows."""
+        self.best_duals = earlier.best_duals
+        follows = earlier.shares().sum(axis=1)
+        for row in np.argsort(-follows)[:CARRIED_MEMORIES]:
+            if follows[row] > KEPT_SHARE:
+                self.remember(earlier.memory[row], self.answers.answer(earlier.memory[row], gap=0.0))
+
     def run(self, *, gap: float, most_rounds: int) -> None:
         """Go on until the gap is reached or the rounds are used up."""
         ask = self.coupling.clip(self.best_duals)
+        # where nothing is coupled, one answer is all there is; else the rounds need a part of the gap for themselves
+        answer_gap = gap * (ANSWERS_PART if self.coupling.limited else 1.0)
         for turn in range(1, most_rounds + 1):
-            answer = profiles(self.population, self.coupling.prices(self.own_price, ask), self.own_price, self.step_h)
-            self._learn_bound(ask, answer)
+            answer = self.answers.answer(ask, gap=answer_gap)
+            bound = answer.bound + self.coupling.least_cost(ask)
+            if bound > self.lower_bound:
+                self.lower_bound, self.best_duals = bound, ask
             self.remember(ask, answer)
             self.mix = self.master.solve()
             self.rounds += 1
@@ -73,40 +86,8 @@ class Generation:
             smoothing = 0.0 if turn % UNSMOOTHED_EVERY == 0 else SMOOTHING
             ask = smoothing * self.best_duals + (1.0 - smoothing) * wanted
 
-    def _learn_bound(self, duals: Numbers, answer: Profiles) -> None:
-        bound = self.coupling.bound(duals, float(answer.cost.sum()), self.block_power_kw(answer))
-        if bound > self.lower_bound:
-            self.lower_bound, self.best_duals = bound, duals
-
-    def proven_bound(self, everybody: Population) -> float:
-        """What the best prices prove for a whole population against every plan, of the linear programme too."""
-        prices = self.coupling.prices(self.own_price, self.best_duals)
-        answer = profiles(everybody, prices, self.own_price, self.step_h, burns=True)
-        return self.coupling.bound(self.best_duals, float(answer.cost.sum()), self.block_power_kw(answer))
-
-    @property
-    def may_burn(self) -> bool:
-        """Whether some price is so low that burning energy might pay in the linear programme."""
-        return bool(np.any(self.coupling.prices(self.own_price, self.best_duals) < 0.0))
-
-    def block_power_kw(self, answer: Profiles) -> Numbers:  # [block, step]
-        """Sums of the groups' profiles by block."""
-        class_power_kw = np.zeros((self.coupling.members.shape[1], self.step_h.size))
-        np.add.at(class_power_kw, self.group_class, answer.power_kw)
-        return self.coupling.block_power_kw(class_power_kw)
-
-    @property
-    def step_h(self) -> Numbers:
-        return self.coupling.step_h
-
-    def blend(self) -> Blend:
-        """The master's mix as remembered prices and shares, without those that no group follows."""
+    def shares(self) -> Numbers:  # [memory, group]
+        """The mix, without shares that are the solver's rounding."""
         assert self.mix is not None
         shares = np.where(self.mix.shares > NEGLIGIBLE_SHARE, self.mix.shares, 0.0)
-        shares = shares / shares.sum(axis=0)
-        used = np.flatnonzero(shares.any(axis=1))
-        groups, entries = np.nonzero(shares[used].T)
-        prices = np.array([self.coupling.prices(self.own_price, self.memory[row]) for row in used])
-        prices = prices.reshape(used.size, self.coupling.members.shape[1], self.step_h.size)  # of an empty fleet too
-        starts = np.searchsorted(groups, np.arange(shares.shape[1] + 1)).astype(np.int64)
-        return Blend(prices, entries.astype(np.int64), shares[used].T[groups, entries], starts)
+        return np.asarray(shares / shares.sum(axis=0))

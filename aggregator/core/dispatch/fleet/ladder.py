@@ -18,8 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aggregator.core.dispatch.fleet.generation import Generation
-from aggregator.core.dispatch.fleet.population import Population, Profiles, Totals, profiles, write_set_points
+from aggregator.core.dispatch.fleet.answers import Answer, Crowd
+from aggregator.core.dispatch.fleet.coupling import Coupling
+from aggregator.core.dispatch.fleet.generation import KEPT_SHARE, Generation
+from aggregator.core.dispatch.fleet.population import Blend, Population, Totals, make_blend, write_set_points
 from aggregator.core.dispatch.fleet.statement import Statement
 
 Numbers = NDArray[np.float64]
@@ -31,8 +33,6 @@ SAMPLE_GROWTH = 8
 LAST_SAMPLE = 32_000
 MOST_ROUNDS = 200
 LEAST_IN_GROUP = 4
-KEPT_SHARE = 1e-6
-CARRIED_MEMORIES = 25
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +47,7 @@ class Dispatch:
         lower_bound: no plan costs less.
         duals: the prices of the coupled rows that prove the bound.
         rounds: of prices that were asked for, over all samples.
+        given_way: assets at sites whose safety limits leave less than their drivers need.
     """
 
     power_kw: NDArray[np.float32]  # [asset, step]
@@ -56,6 +57,7 @@ class Dispatch:
     lower_bound: float
     duals: Numbers  # [block, step]
     rounds: int
+    given_way: NDArray[np.bool_]  # [asset]
 
     @property
     def cost(self) -> float:
@@ -66,27 +68,31 @@ class Dispatch:
 def climb(statement: Statement, *, gap: float, known_duals: Numbers | None = None) -> Dispatch:
     """Plan a fleet to a proven gap, starting from duals of an earlier plan if there are any."""
     generator = np.random.default_rng(SEED)
-    duals = np.zeros(statement.coupling.lower_kw.shape) if known_duals is None else known_duals
-    sizes = sample_sizes(len(statement.population))
-    generation, rounds, rows = None, 0, np.arange(len(statement.population))
-    for size in sizes:
-        population = statement.population
-        if size < len(population):
-            population, rows = draw_sample(population, size, generator)
+    everybody, coupling = statement.population, statement.coupling
+    duals = np.zeros(coupling.lower_kw.shape) if known_duals is None else known_duals
+    generation: Generation | None = None
+    crowd: Crowd | None = None
+    rounds, rows = 0, np.arange(len(everybody))
+    for size in sample_sizes(len(everybody)):
+        population = everybody
+        if size < len(everybody):
+            population, rows = draw_sample(everybody, size, generator)
         earlier = generation
-        generation = _generation(statement, population, duals)
+        crowd = _crowd(statement, population, coupling)
+        generation = Generation(crowd, coupling, duals)
         if earlier is not None:
-            _carry_over(earlier, generation)
+            generation.learn_from(earlier)
         generation.run(gap=gap / 2, most_rounds=MOST_ROUNDS)
         rounds += generation.rounds
         duals = generation.best_duals
-    assert generation is not None
-    out_kw = np.zeros((len(statement.population), statement.coupling.step_h.size), dtype=np.float32)
-    if rows.size == len(statement.population):
-        totals = write_set_points(statement.population, generation.blend(), generation.step_h, out_kw, rows)
-        bound = generation.proven_bound(statement.population) if generation.may_burn else generation.lower_bound
-        return _dispatch(statement, out_kw, totals, bound, duals, rounds)
-    return _close(statement, generation, rows, gap, out_kw, generator, rounds)
+    assert generation is not None and crowd is not None
+    out_kw = np.zeros((len(everybody), coupling.step_h.size), dtype=np.float32)
+    if rows.size < len(everybody):
+        return _close(statement, crowd, generation, rows, gap, out_kw, generator, rounds)
+    totals = write_set_points(everybody, _blend(crowd, generation), coupling.step_h, out_kw, rows)
+    may_burn = bool(np.any(crowd.prices(duals) < 0.0))
+    bound = crowd.bound(duals) if may_burn else generation.lower_bound
+    return dispatch_of(statement, out_kw, totals, bound, duals, rounds)
 
 
 def sample_sizes(count: int) -> list[int]:
@@ -110,23 +116,19 @@ def draw_sample(
     return population.select(rows, (members / np.maximum(wanted, 1))[group[rows]]), rows
 
 
-def _generation(statement: Statement, population: Population, duals: Numbers) -> Generation:
-    return Generation(population, statement.coupling, statement.own_price, statement.group_class, duals)
+def _crowd(statement: Statement, population: Population, coupling: Coupling) -> Crowd:
+    return Crowd(population, coupling, statement.own_price, statement.group_class)
 
 
-def _carry_over(earlier: Generation, later: Generation) -> None:
-    """Let the later population answer the prices that the earlier one's mix follows."""
-    assert earlier.mix is not None
-    follows = earlier.mix.shares.sum(axis=1)
-    for row in np.argsort(-follows)[:CARRIED_MEMORIES]:
-        if follows[row] > KEPT_SHARE:
-            duals = earlier.memory[row]
-            prices = later.coupling.prices(later.own_price, duals)
-            later.remember(duals, profiles(later.population, prices, later.own_price, later.step_h))
+def _blend(crowd: Crowd, generation: Generation) -> Blend:
+    """The master's mix as prices that assets follow."""
+    prices = np.array([crowd.prices(duals) for duals in generation.memory])
+    return make_blend(prices.reshape(len(generation.memory), *crowd.own_price.shape), generation.shares())
 
 
 def _close(
     statement: Statement,
+    crowd: Crowd,
     sampled: Generation,
     rows: NDArray[np.int64],
     gap: float,
@@ -135,47 +137,46 @@ def _close(
     rounds: int,
 ) -> Dispatch:
     """Steps 2 to 4."""
-    everybody, coupling, step_h = statement.population, statement.coupling, sampled.step_h
-    lower_bound = sampled.proven_bound(everybody)
+    everybody, coupling = statement.population, statement.coupling
+    lower_bound = _crowd(statement, everybody, coupling).bound(sampled.best_duals)
     others = np.ones(len(everybody), dtype=np.bool_)
     others[rows] = False
     outside = np.flatnonzero(others)
-    totals = write_set_points(everybody, sampled.blend(), step_h, out_kw, outside, generator.random(outside.size))
-    closing = Generation(
-        everybody.select(rows, np.ones(rows.size)),
-        coupling.less(coupling.block_power_kw(totals.power_kw)),
-        statement.own_price,
-        statement.group_class,
-        sampled.best_duals,
-    )
-    _remember_as_itself(sampled, closing)
+    luck = generator.random(outside.size)
+    totals = write_set_points(everybody, _blend(crowd, sampled), coupling.step_h, out_kw, outside, luck)
+    room = coupling.less(coupling.block_power_kw(totals.power_kw))
+    alone = _crowd(statement, everybody.select(rows, np.ones(rows.size)), room)
+    closing = Generation(alone, room, sampled.best_duals)
+    _remember_as_itself(crowd.population, sampled, closing)
     closing.run(gap=gap * len(everybody) / rows.size / 8, most_rounds=MOST_ROUNDS)
-    last = write_set_points(everybody, closing.blend(), step_h, out_kw, rows)
+    last = write_set_points(everybody, _blend(alone, closing), coupling.step_h, out_kw, rows)
     totals = Totals(totals.power_kw + last.power_kw, totals.wear + last.wear)
-    return _dispatch(statement, out_kw, totals, lower_bound, sampled.best_duals, rounds + closing.rounds)
+    return dispatch_of(statement, out_kw, totals, lower_bound, sampled.best_duals, rounds + closing.rounds)
 
 
-def _remember_as_itself(sampled: Generation, closing: Generation) -> None:
+def _remember_as_itself(deputies: Population, sampled: Generation, closing: Generation) -> None:
     """What the sample did as the fleet's deputy it does as itself, less the weight."""
-    assert sampled.mix is not None
-    weight = np.ones(sampled.population.groups)
-    weight[sampled.population.group] = sampled.population.weight
-    for row in np.flatnonzero(sampled.mix.shares.sum(axis=1) > KEPT_SHARE):
+    weight = np.ones(deputies.groups)
+    weight[deputies.group] = deputies.weight
+    for row in np.flatnonzero(sampled.shares().sum(axis=1) > KEPT_SHARE):
         known = sampled.known[row]
-        closing.remember(sampled.memory[row], Profiles(known.power_kw / weight[:, None], known.cost / weight))
+        itself = Answer(known.block_kw / weight[:, None, None], known.cost / weight, -np.inf)
+        closing.remember(sampled.memory[row], itself)
 
 
-def _dispatch(
+def dispatch_of(
     statement: Statement,
     out_kw: NDArray[np.float32],
     totals: Totals,
     lower_bound: float,
     duals: Numbers,
     rounds: int,
+    given_way: NDArray[np.bool_] | None = None,
 ) -> Dispatch:
+    """What written set-points come to under the coupled rows."""
     coupling = statement.coupling
     block_power_kw = coupling.block_power_kw(totals.power_kw)
-    energy_cost = float(np.sum(statement.own_price * coupling.step_h * totals.power_kw.sum(axis=0)))
+    energy_cost = float(np.sum(statement.own_price * coupling.step_h * totals.power_kw))
     return Dispatch(
         out_kw,
         block_power_kw,
@@ -184,4 +185,5 @@ def _dispatch(
         lower_bound,
         duals,
         rounds,
+        np.zeros(out_kw.shape[0], dtype=np.bool_) if given_way is None else given_way,
     )

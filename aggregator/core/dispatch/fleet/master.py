@@ -1,7 +1,7 @@
 """The master problem: which mix of the groups' known profiles is cheapest, and what the limits are worth in it.
 
     min  Σ cost_gk · λ_gk + Σ step_h · (below_price · below + above_price · above)
-    s.t. lower ≤ Σ_{g in block} profile_gkt · λ_gk + below_bt − above_bt ≤ upper,     Σ_k λ_gk = 1 for every group,   λ ≥ 0.
+    s.t. lower ≤ Σ_g power_gkbt · λ_gk + below_bt − above_bt ≤ upper,     Σ_k λ_gk = 1 for every group,   λ ≥ 0.
 
 It is the linear programme of `tests/unit/aggregator/core/dispatch/fleet/reference_master.py`, kept in HiGHS itself: columns
 are added to a basis that stays, where CVXPY states everything anew (decision 15 has the measurement).
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aggregator.core.dispatch.failure import SolverFailed
+from aggregator.core.dispatch.fleet.answers import Answer
 from aggregator.core.dispatch.fleet.coupling import Coupling
-from aggregator.core.dispatch.fleet.population import Profiles
 
 Numbers = NDArray[np.float64]
 _PRIMAL_SIMPLEX = 4
@@ -41,10 +41,9 @@ class MasterSolution:
 class Master:
     """One linear programme that grows by a profile of every group at a time."""
 
-    def __init__(self, coupling: Coupling, group_class: NDArray[np.int64]) -> None:
-        """`group_class` tells the price class of every group."""
+    def __init__(self, coupling: Coupling, groups: int) -> None:
         self.coupling = coupling
-        self.groups = int(group_class.size)
+        self.groups = groups
         has_lower, has_upper = np.isfinite(coupling.lower_kw), np.isfinite(coupling.upper_kw)
         # limits that contradict one another stand in two rows: both sides of one row must leave room between them
         both = np.nonzero((has_lower | has_upper) & ~coupling.crossed)
@@ -56,7 +55,6 @@ class Master:
         self._upper = coupling.upper_kw[self._block, self._step]
         self._lower[both[0].size : both[0].size + again[0].size] = -np.inf
         self._upper[both[0].size + again[0].size :] = np.inf
-        self._in_row = coupling.members[self._block][:, group_class]  # [row, group]
         self._columns = 0
         self._highs = highspy.Highs()
         for name, value in (("output_flag", False), ("threads", 1), ("simplex_strategy", _PRIMAL_SIMPLEX)):
@@ -83,17 +81,22 @@ class Master:
             count, cost, np.zeros(count), np.full(count, np.inf), index.size, starts, index, np.ascontiguousarray(value)
         )
 
-    def add(self, profiles: Profiles) -> None:
-        """Remember what the groups did at one more set of prices."""
+    def add(self, answer: Answer) -> None:
+        """Remember what the groups did at one more set of duals."""
         values = np.empty((self.groups, self._rows + 1))
-        values[:, :-1] = np.where(self._in_row.T, profiles.power_kw[:, self._step], 0.0)
+        values[:, :-1] = answer.block_kw[:, self._block, self._step]
         values[:, -1] = 1.0
         index = np.empty((self.groups, self._rows + 1), dtype=np.int32)
         index[:, :-1] = np.arange(self._rows)
         index[:, -1] = self._rows + np.arange(self.groups)
         starts = np.arange(self.groups, dtype=np.int32) * np.int32(self._rows + 1)
-        self._add(np.ascontiguousarray(profiles.cost), starts, index.ravel(), values.ravel())
+        self._add(np.ascontiguousarray(answer.cost), starts, index.ravel(), values.ravel())
         self._columns += 1
+
+    def change_costs(self, cost: Numbers) -> None:  # [memory, group]
+        """The known answers cost something else now."""
+        columns = self._slacks + np.arange(cost.size, dtype=np.int32)
+        self._highs.changeColsCost(columns.size, columns.astype(np.int32), np.ascontiguousarray(cost.ravel()))
 
     def solve(self) -> MasterSolution:
         """Raises SolverFailed if HiGHS does not end with an optimum (there always is one)."""

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from time import perf_counter, process_time
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aggregator.core.dispatch.fleet.ladder import Dispatch, climb
-from aggregator.core.dispatch.fleet.replay import Replay, check_totals, replay
+from aggregator.core.dispatch.fleet.ladder import climb
+from aggregator.core.dispatch.fleet.misses import missed_group_limits, missed_needs, missed_rows
+from aggregator.core.dispatch.fleet.nested import plan_sites
+from aggregator.core.dispatch.fleet.replay import check_totals, replay
 from aggregator.core.dispatch.fleet.result import FleetPlan
 from aggregator.core.dispatch.fleet.statement import Statement, state
 from aggregator.core.dispatch.problem import DispatchProblem
-from aggregator.core.dispatch.result import MissedPromise, MissKind, relative_gap
+from aggregator.core.dispatch.result import PlanStatus, relative_gap
 from common.horizon import Horizon
 from fleet.core.flexibility import FlexibleAssets
 
 Numbers = NDArray[np.float64]
 DEFAULT_GAP = 1e-3
-NEGLIGIBLE = 1e-3  # kW or kWh: what single precision may lose over a day
 
 
 def solve_fleet(problem: DispatchProblem, *, gap: float = DEFAULT_GAP, known_duals: Numbers | None = None) -> FleetPlan:
@@ -36,13 +36,19 @@ def solve_fleet(problem: DispatchProblem, *, gap: float = DEFAULT_GAP, known_dua
     """
     wall_s, cpu_s = perf_counter(), process_time()
     statement = state(problem)
-    dispatch = climb(statement, gap=gap, known_duals=known_duals)
+    plan = climb if statement.site_limits is None else plan_sites
+    dispatch = plan(statement, gap=gap, known_duals=known_duals)
     if statement.fixed_power_kw is not None:
         dispatch.power_kw[...] += statement.fixed_power_kw.astype(np.float32)
-    replayed = replay(problem, dispatch.power_kw)
+    replayed = replay(problem, dispatch.power_kw, dispatch.given_way)
     settled = _fixed_cost(statement)
     cost, lower_bound = dispatch.cost + settled, dispatch.lower_bound + settled
     check_totals(cost, lower_bound, replayed, dispatch.missed_cost)
+    missed = (
+        *missed_group_limits(problem, dispatch),
+        *missed_needs(problem, replayed, dispatch.given_way),
+        *missed_rows(statement, dispatch),
+    )
     return FleetPlan(
         asset_id=problem.assets.asset_id,
         power_kw=dispatch.power_kw,
@@ -54,7 +60,8 @@ def solve_fleet(problem: DispatchProblem, *, gap: float = DEFAULT_GAP, known_dua
         rounds=dispatch.rounds,
         wall_s=perf_counter() - wall_s,
         cpu_s=process_time() - cpu_s,
-        missed=(*_missed_needs(problem, replayed), *_missed_rows(statement, dispatch)),
+        missed=missed,
+        status=PlanStatus.BEST_EFFORT if dispatch.given_way.any() else PlanStatus.WITHIN_GAP,
     )
 
 
@@ -91,57 +98,3 @@ def _fixed_cost(statement: Statement) -> float:
         return 0.0
     wear = problem.assets.wear_per_kwh[:, None] * np.maximum(-fixed_kw, 0.0)
     return float(problem.horizon.step_h @ (problem.price_per_kwh * fixed_kw + wear).sum(axis=0))
-
-
-def _missed_needs(problem: DispatchProblem, replayed: Replay) -> Iterator[MissedPromise]:
-    assets, step_h = problem.assets, problem.horizon.step_h
-    short_kwh = assets.required_kwh - replayed.energy_at_departure_kwh
-    for row in np.flatnonzero(short_kwh > NEGLIGIBLE):
-        kwh, last = float(short_kwh[row]), max(int(assets.departure_step[row]) - 1, 0)
-        yield MissedPromise(
-            MissKind.DEPARTURE_NEED,
-            last,
-            0.0,
-            kwh,
-            0.0,
-            0.0,
-            f"{kwh:.2f} kWh short of {assets.required_kwh[row]:.2f} kWh: at full power from its arrival on there is no more",
-            asset_id=assets.asset_id[row],
-        )
-    for row in np.flatnonzero(replayed.floor_short_kwh > NEGLIGIBLE):
-        kwh, step = float(replayed.floor_short_kwh[row]), int(replayed.floor_short_step[row])
-        yield MissedPromise(
-            MissKind.FLOOR,
-            step,
-            kwh / float(step_h[step]),
-            kwh,
-            0.0,
-            0.0,
-            f"{kwh:.2f} kWh below its floor of {assets.floor_kwh[row]:.2f} kWh: it arrives with less and charges at once",
-            asset_id=assets.asset_id[row],
-        )
-
-
-def _missed_rows(statement: Statement, dispatch: Dispatch) -> Iterator[MissedPromise]:
-    coupling, problem = statement.coupling, statement.problem
-    targets = [target for target in problem.targets if not np.all(np.isnan(target.target_power_kw))]
-    sides = (
-        (dispatch.block_power_kw - coupling.upper_kw, coupling.above_price, MissKind.PORTFOLIO_IMPORT_LIMIT, "over"),
-        (coupling.lower_kw - dispatch.block_power_kw, coupling.below_price, MissKind.PORTFOLIO_EXPORT_LIMIT, "under"),
-    )
-    for beyond_kw, prices, kind, word in sides:
-        for block, step in zip(*np.nonzero((beyond_kw > NEGLIGIBLE) & (prices > 0)), strict=True):
-            kw, price = float(beyond_kw[block, step]), float(prices[block, step])
-            kwh = kw * float(coupling.step_h[step])
-            event_id = targets[block - 1].event_id if block else None
-            what = "the portfolio's limit" if block == 0 else f"the target of event {event_id}"
-            yield MissedPromise(
-                kind if block == 0 else MissKind.EVENT_TARGET,
-                int(step),
-                kw,
-                kwh,
-                price,
-                kwh * price,
-                f"{kw:.2f} kW {word} {what}: drivers' needs and the assets' limits leave no more, or it is not worth more",
-                event_id=event_id,
-            )

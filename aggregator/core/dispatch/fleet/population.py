@@ -87,6 +87,27 @@ class Blend:
     starts: NDArray[np.int64]  # [group + 1]
 
 
+def make_blend(prices: Numbers, shares: Numbers) -> Blend:
+    """From remembered prices, [memory, class, step], and each group's shares in them, [memory, group]."""
+    used = np.flatnonzero(shares.any(axis=1))
+    groups, entries = np.nonzero(shares[used].T)
+    starts = np.searchsorted(groups, np.arange(shares.shape[1] + 1)).astype(np.int64)
+    return Blend(prices[used], entries.astype(np.int64), shares[used].T[groups, entries], starts)
+
+
+def join_blends(blends: list[Blend], shape: tuple[int, int]) -> Blend:
+    """One blend of the groups of several, numbered one after another; `shape` is (classes, steps)."""
+    memories = np.cumsum([0] + [blend.prices.shape[0] for blend in blends])
+    entries = np.cumsum([0] + [blend.of_group.size for blend in blends])
+    parts = list(zip(blends, memories, entries, strict=False))
+    return Blend(
+        np.concatenate([np.zeros((0, *shape)), *(blend.prices for blend in blends)]),
+        np.concatenate([np.zeros(0, dtype=np.int64), *(blend.of_group + memory for blend, memory, _ in parts)]),
+        np.concatenate([np.zeros(0), *(blend.share for blend in blends)]),
+        np.concatenate([np.zeros(1, dtype=np.int64), *(blend.starts[1:] + entry for blend, _, entry in parts)]),
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Totals:
     """What written set-points come to.
@@ -112,7 +133,7 @@ def profiles(
 
     Args:
         prices: what a kWh is worth in each step, the limits' share included. [class, step]
-        own_price: what a kWh costs by itself. [step]
+        own_price: what a kWh costs by itself. [class, step]
         burns: whether an asset may charge and discharge at once; see `response`.
     """
     ranked = orders(prices)
@@ -205,7 +226,7 @@ def _add_responses(
         for step in range(assets.arrival_step[row], assets.departure_step[row]):
             drawn_kwh, given_kwh = work.charged_kwh[step] * gain, work.drained_kwh[step] * give
             power_kw[whose, step] += times * (drawn_kwh - given_kwh) / step_h[step]
-            paid += own_price[step] * (drawn_kwh - given_kwh) + wear * given_kwh
+            paid += own_price[kind, step] * (drawn_kwh - given_kwh) + wear * given_kwh
         cost[whose] += times * paid
 
 

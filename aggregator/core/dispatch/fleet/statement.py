@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from aggregator.core.dispatch.fleet.coupling import Coupling
 from aggregator.core.dispatch.fleet.population import Population
 from aggregator.core.dispatch.fleet.response import AssetArrays
-from aggregator.core.dispatch.preparation import play_out_fixed_power
+from aggregator.core.dispatch.preparation import play_out_fixed_power, sum_by_group
 from aggregator.core.dispatch.problem import DispatchProblem, EventTarget, SiteLimits, TargetDirection
 from common.errors import InvalidInput
 from fleet.core.flexibility import FlexibleAssets
@@ -18,6 +18,8 @@ from fleet.core.flexibility import FlexibleAssets
 Numbers = NDArray[np.float64]
 
 DEPARTURE_BANDS, ARRIVAL_BANDS = 4, 2
+# A safety limit is dearer than anything else by this factor; what still crosses it contradicts a driver's need.
+HARD = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,16 +30,22 @@ class Statement:
         population: every asset, free of its fixed steps.
         coupling: the rows that tie them together.
         group_class: price class of every group.
-        own_price: of energy.
+        own_price: of energy, by price class.
         fixed_power_kw: what the assets do in steps that are no longer free; None for nothing.
+        site_of: site (or grid node, where only those have limits) of every asset; −1 for none.
+        site_limits: a block of hard limits for every site; None where no site is limited.
+        assets: all assets, free of their fixed steps.
     """
 
     problem: DispatchProblem
     population: Population
     coupling: Coupling
     group_class: NDArray[np.int64]  # [group]
-    own_price: Numbers  # [step]
+    own_price: Numbers  # [class, step]
     fixed_power_kw: Numbers | None  # [asset, step]
+    site_of: NDArray[np.int64]  # [asset]
+    site_limits: Coupling | None
+    assets: FlexibleAssets
 
 
 def state(problem: DispatchProblem) -> Statement:
@@ -59,8 +67,39 @@ def state(problem: DispatchProblem) -> Statement:
         population,
         _coupling(problem, members, participates, fixed_power_kw),
         group_class,
-        problem.price_per_kwh,
+        np.tile(problem.price_per_kwh, (members.shape[1], 1)),
         fixed_power_kw,
+        *_site_limits(problem, fixed_power_kw),
+        assets,
+    )
+
+
+def limited_groups(problem: DispatchProblem) -> tuple[SiteLimits | None, NDArray[np.int64]]:
+    """The one grouping that has limits, and each asset's row in it."""
+    if problem.sites is not None and _limited(problem.sites):
+        return problem.sites, problem.assets.site_index
+    if problem.nodes is not None and _limited(problem.nodes):
+        return problem.nodes, problem.assets.node_index
+    return None, np.full(len(problem.assets), -1, dtype=np.int64)
+
+
+def _site_limits(problem: DispatchProblem, fixed_power_kw: Numbers | None) -> tuple[NDArray[np.int64], Coupling | None]:
+    """Limits of the sites' sums, at a price that no other cost comes near: they are kept wherever that is possible."""
+    groups, site_of = limited_groups(problem)
+    if groups is None:
+        return site_of, None
+    base_kw = groups.base_load_kw
+    if fixed_power_kw is not None:
+        base_kw = base_kw + sum_by_group(fixed_power_kw, site_of, base_kw.shape[0])
+    dearest = max(1.0, float(np.abs(problem.price_per_kwh).max()), float(problem.missed_price_per_kwh.max()))
+    price = np.full(base_kw.shape, HARD * dearest)
+    return site_of, Coupling(
+        np.ones((base_kw.shape[0], 1), dtype=np.bool_),
+        -groups.export_limit_kw - base_kw,
+        groups.import_limit_kw - base_kw,
+        price,
+        price,
+        problem.horizon.step_h,
     )
 
 
@@ -72,8 +111,7 @@ def reason_for_the_exact_programme(problem: DispatchProblem) -> str:
         "milestone_kwh": assets.milestone_kwh is not None,
         "computing": problem.computing is not None and len(problem.computing) > 0,
         "reserves": bool(problem.reserves),
-        "sites": sites is not None and _limited(sites),
-        "nodes": problem.nodes is not None and _limited(problem.nodes),
+        "nodes": sites is not None and _limited(sites) and problem.nodes is not None and _limited(problem.nodes),
         "emergency_reserve_kwh": reserve is not None and bool(np.any(reserve > 0)),
     }
     return next((field for field, present in reasons.items() if present), "")

@@ -13,15 +13,18 @@ from aggregator.core.dispatch import (
     EventTarget,
     MissKind,
     PlanCheckFailed,
+    PlanStatus,
     ReserveDirection,
     ReserveProduct,
+    SiteLimits,
     TargetDirection,
     solve,
 )
 from aggregator.core.dispatch.fleet import ladder
+from aggregator.core.dispatch.fleet.answers import Crowd
 from aggregator.core.dispatch.fleet.generation import Generation
 from aggregator.core.dispatch.fleet.plan import solve_fleet
-from aggregator.core.dispatch.fleet.replay import check_totals, replay
+from aggregator.core.dispatch.fleet.replay import check_totals, group_load_kw, replay
 from aggregator.core.dispatch.fleet.statement import state
 from common.errors import InvalidInput
 from fleet.core.flexibility import FlexibleAssets
@@ -175,20 +178,15 @@ def test_the_check_finds_a_cost_that_is_not_true():
 
 def test_the_master_is_the_programme_that_its_docstring_states():
     statement = state(study_problem(200))
-    generation = Generation(
-        statement.population,
-        statement.coupling,
-        statement.own_price,
-        statement.group_class,
-        np.zeros(statement.coupling.lower_kw.shape),
-    )
+    crowd = Crowd(statement.population, statement.coupling, statement.own_price, statement.group_class)
+    generation = Generation(crowd, statement.coupling, np.zeros(statement.coupling.lower_kw.shape))
     generation.run(gap=0.0, most_rounds=12)
     coupling, known = statement.coupling, generation.known
     share = cp.Variable((len(known), statement.group_class.size), nonneg=True)
     above, below = cp.Variable(96, nonneg=True), cp.Variable(96, nonneg=True)
-    total = sum(profile.power_kw.T @ share[row] for row, profile in enumerate(known))
+    total = sum(answer.block_kw[:, 0].T @ share[row] for row, answer in enumerate(known))
     price = coupling.step_h * coupling.above_price[0]
-    cost = sum(profile.cost @ share[row] for row, profile in enumerate(known)) + price @ above + price @ below
+    cost = sum(answer.cost @ share[row] for row, answer in enumerate(known)) + price @ above + price @ below
     rows = [
         total - above <= coupling.upper_kw[0],
         total + below >= coupling.lower_kw[0],
@@ -198,3 +196,60 @@ def test_the_master_is_the_programme_that_its_docstring_states():
     stated.solve(solver=cp.HIGHS)
     assert generation.mix is not None
     assert generation.mix.objective == pytest.approx(stated.value, rel=1e-7)
+
+
+def sited_problem(sites, per_site, *, import_kw_each=2.0, **settings):
+    """The study's fleet behind so many connections, each with an import limit that falls in the evening."""
+    whole, one = study_problem(sites * per_site), study_problem(per_site)
+    fleet = replace(whole.assets, site_index=np.repeat(np.arange(sites), per_site))
+    limit_kw = np.minimum(one.import_limit_kw, import_kw_each * per_site)
+    limits = SiteLimits(
+        np.arange(sites),
+        np.tile(one.base_load_kw, (sites, 1)),
+        np.tile(limit_kw, (sites, 1)),
+        np.tile(one.export_limit_kw, (sites, 1)),
+    )
+    free = {"base_load_kw": 0.0, "import_limit_kw": np.inf, "export_limit_kw": np.inf}
+    return replace(whole, assets=fleet, sites=limits, **(free | settings))
+
+
+def test_every_site_keeps_its_limits_at_nearly_the_least_cost():
+    problem = sited_problem(4, 40)
+    plan, exact = solve_fleet(problem, gap=1e-3), solve(problem)
+    assert plan.gap <= 1e-3
+    assert plan.lower_bound - 1e-3 <= exact.cost <= plan.cost + 1e-3
+    assert not plan.missed
+    load_kw = group_load_kw(problem.sites, problem.assets.site_index, plan.power_kw)
+    assert np.all(load_kw <= problem.sites.import_limit_kw + 0.02)
+    assert np.all(load_kw >= -problem.sites.export_limit_kw - 0.02)
+
+
+def test_sites_and_the_portfolio_are_limited_at_once():
+    whole = study_problem(120)
+    problem = sited_problem(
+        3, 40, base_load_kw=whole.base_load_kw, import_limit_kw=0.8 * whole.import_limit_kw, missed_price_per_kwh=3.0
+    )
+    plan, exact = solve_fleet(problem, gap=2e-3), solve(problem)
+    assert plan.gap <= 4e-3
+    assert plan.lower_bound - 1e-3 <= exact.cost <= plan.cost + 1e-3
+
+
+def test_a_site_that_contradicts_its_drivers_keeps_its_limit_and_says_who_loses():
+    fleet = small.assets(count=4, steps=2, energy_kwh=10.0, required_kwh=30.0, site_index=np.array([0, 0, 1, -1]))
+    limits = SiteLimits.constant(["narrow", "wide"], steps=2, import_limit_kw=[15.0, 100.0])
+    problem = small.problem(fleet, [0.1, 0.2], sites=limits)
+    plan = solve_fleet(problem)
+    assert plan.status is PlanStatus.BEST_EFFORT
+    assert {miss.asset_id for miss in plan.missed} <= {"car-0", "car-1"}
+    assert sum(miss.kwh for miss in plan.missed) == pytest.approx(10.0, abs=0.01)  # 40 wanted, 2 h of 15 kW to be had
+    assert plan.power_kw[:2].sum(axis=0).max() <= 15.0 + 0.01
+    assert all("safety limit" in miss.reason for miss in plan.missed)
+
+
+def test_a_site_whose_own_load_is_too_much_is_told():
+    limits = SiteLimits.constant(["full"], steps=1, import_limit_kw=5.0, base_load_kw=20.0)
+    fleet = small.assets(count=1, steps=1, discharge_kw=8.0, site_index=np.array([0]))
+    plan = solve_fleet(small.problem(fleet, [0.1], sites=limits))
+    (miss,) = plan.missed
+    assert (miss.kind, miss.site_id) == (MissKind.SITE_IMPORT_LIMIT, "full")
+    assert miss.kw == pytest.approx(7.0, abs=0.01) and plan.power_kw[0, 0] == pytest.approx(-8.0, abs=1e-3)

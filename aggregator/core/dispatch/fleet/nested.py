@@ -1,0 +1,128 @@
+"""Planning a fleet behind limited sites: the portfolio's master over the sites' own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aggregator.core.dispatch.fleet.generation import Generation
+from aggregator.core.dispatch.fleet.ladder import Dispatch, dispatch_of
+from aggregator.core.dispatch.fleet.population import Population, Totals, join_blends, make_blend, write_set_points
+from aggregator.core.dispatch.fleet.sites import ExactAnswer, Sites, branches_of, bundles_of
+from aggregator.core.dispatch.fleet.statement import Statement, limited_groups
+from aggregator.core.dispatch.problem import DispatchProblem, SiteLimits
+
+Numbers = NDArray[np.float64]
+MOST_ROUNDS = 60
+
+
+def plan_sites(statement: Statement, *, gap: float, known_duals: Numbers | None = None) -> Dispatch:
+    """Plan every site within its limits, and all of them within the portfolio's."""
+    limits = statement.site_limits
+    assert limits is not None
+    coupling = statement.coupling
+    everybody = statement.population
+    branches = branches_of(
+        everybody,
+        statement.own_price,
+        statement.site_of,
+        limits,
+        lambda rows, prices: plan_exactly(statement, rows, prices),
+    )
+    sites = Sites(branches, coupling, bundles_of(branches))
+    duals = np.zeros(coupling.lower_kw.shape) if known_duals is None else known_duals
+    generation = Generation(sites, coupling, duals)
+    generation.run(gap=gap, most_rounds=MOST_ROUNDS)
+    out_kw = np.zeros((len(everybody), coupling.step_h.size), dtype=np.float32)
+    totals = _write(statement, everybody, sites, generation.shares(), out_kw)
+    given_way = np.zeros(len(everybody), dtype=np.bool_)
+    for branch in branches:
+        given_way[branch.rows] = branch.contradictory
+    proven = generation.lower_bound, generation.best_duals, generation.rounds
+    return dispatch_of(statement, out_kw, totals, *proven, given_way)
+
+
+def _write(
+    statement: Statement,
+    everybody: Population,
+    sites: Sites,
+    shares: Numbers,  # [question, bundle]
+    out_kw: NDArray[np.float32],
+) -> Totals:
+    """Write the set-points of all branches as one blend, and what the exact programme planned as it stands."""
+    blended = [number for number, branch in enumerate(sites.branches) if not branch.contradictory]
+    group, groups, blends = np.zeros(len(everybody), dtype=np.int64), 0, []
+    free = np.zeros(len(everybody), dtype=np.bool_)
+    for number in blended:
+        branch = sites.branches[number]
+        group[branch.rows] = groups + branch.crowd.population.group
+        free[branch.rows] = True
+        groups += branch.crowd.groups
+        blends.append(make_blend(np.array(branch.prices), sites.mixed(number, shares)))
+    classes, steps = statement.own_price.shape
+    blend = join_blends(blends, (classes, steps))
+    full = replace(everybody, group=group, groups=groups)
+    totals = write_set_points(full, blend, statement.coupling.step_h, out_kw, np.flatnonzero(free))
+    for number in sorted(set(range(len(sites.branches))) - set(blended)):
+        totals = _add_planned(statement, totals, sites, number, shares, out_kw)
+    return totals
+
+
+def _add_planned(
+    statement: Statement,
+    totals: Totals,
+    sites: Sites,
+    number: int,
+    shares: Numbers,
+    out_kw: NDArray[np.float32],
+) -> Totals:
+    """Losses do not blend: of what the exact programme planned for a site, the answer with the largest share stands."""
+    rows, step_h = sites.branches[number].rows, statement.coupling.step_h
+    plans = {
+        question: answers[number].power_kw
+        for question, answers in enumerate(sites.given)
+        if answers[number].power_kw is not None
+    }
+    power_kw = plans[max(plans, key=lambda question: shares[question, sites.bundle[number]])]
+    assert power_kw is not None
+    out_kw[rows] = power_kw
+    class_kw = totals.power_kw.copy()
+    np.add.at(class_kw, statement.population.price_class[rows], power_kw)
+    wear = float(statement.assets.wear_per_kwh[rows] @ np.maximum(-power_kw, 0.0) @ step_h)
+    return Totals(class_kw, totals.wear + wear)
+
+
+def plan_exactly(statement: Statement, rows: NDArray[np.int64], prices: Numbers) -> ExactAnswer:
+    """Plan one site by the exact programme, at the mean of its classes' prices."""
+    from aggregator.core.dispatch import solve
+
+    groups, _ = limited_groups(statement.problem)
+    limits, site = statement.site_limits, int(statement.site_of[rows[0]])
+    assert groups is not None and limits is not None
+    here, step_h = slice(site, site + 1), statement.coupling.step_h
+    # the limits of the statement are what the base load leaves; without any limit in a step the load is of no account
+    upper_kw, lower_kw = limits.upper_kw[here], limits.lower_kw[here]
+    base_kw = np.zeros(upper_kw.shape)
+    for own_kw, left_kw in ((-groups.export_limit_kw[here], lower_kw), (groups.import_limit_kw[here], upper_kw)):
+        known = np.isfinite(left_kw)
+        base_kw[known] = own_kw[known] - left_kw[known]
+    classes = statement.population.price_class[rows]
+    price = prices[classes].mean(axis=0)
+    plan = solve(
+        DispatchProblem(
+            assets=replace(
+                statement.assets.select(rows),
+                site_index=np.zeros(rows.size, dtype=np.int64),
+                node_index=np.full(rows.size, -1),
+            ),
+            horizon=statement.problem.horizon,
+            price_per_kwh=price,
+            sites=SiteLimits(groups.site_id[here], base_kw, groups.import_limit_kw[here], groups.export_limit_kw[here]),
+        )
+    )
+    off = prices[classes] - price  # where classes see different prices, the bound gives way by what that can make
+    most_kw = np.maximum(statement.assets.charge_kw[rows], statement.assets.discharge_kw[rows])
+    cost = plan.cost + float(np.sum(off * plan.power_kw * step_h))
+    return ExactAnswer(plan.power_kw, cost, plan.lower_bound - float(np.sum(np.abs(off) * most_kw[:, None] * step_h)))
