@@ -40,7 +40,9 @@ def plan_sites(statement: Statement, *, gap: float, known_duals: Numbers | None 
     given_way = np.zeros(len(everybody), dtype=np.bool_)
     for branch in branches:
         given_way[branch.rows] = branch.contradictory
-    proven = generation.lower_bound, generation.best_duals, generation.rounds
+    duals = generation.best_duals
+    bound = sites.bound(duals, gap=gap) if sites.may_burn else generation.lower_bound
+    proven = bound, duals, generation.rounds
     return dispatch_of(statement, out_kw, totals, *proven, given_way)
 
 

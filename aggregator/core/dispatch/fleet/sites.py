@@ -109,6 +109,15 @@ class Branch:
         cost = priced - float(np.sum(surcharge * class_kw * self.crowd.coupling.step_h))
         return SiteAnswer(class_kw, cost, self.generation.lower_bound, shares, None)
 
+    @property
+    def may_burn(self) -> bool:
+        """Whether its best duals make some price negative."""
+        return not self.contradictory and bool(np.any(self.crowd.prices(self.generation.best_duals) < 0.0))
+
+    def proof(self, answer: SiteAnswer) -> float:
+        """The lower bound of its last answer, against plans that burn energy too."""
+        return self.crowd.bound(self.generation.best_duals) if self.may_burn else answer.bound
+
     def _reprice(self, surcharge: Numbers) -> None:
         """Known answers cost step_h · Σ (new − old surcharge) · power more than they did."""
         more = (surcharge - self.surcharge)[self.crowd.group_class] * self.crowd.coupling.step_h  # [group, step]
@@ -181,6 +190,18 @@ class Sites:
                 like = branch
         return answers
 
+    def bound(self, duals: Numbers, *, gap: float) -> float:
+        """What the duals prove against every plan, of the linear programme too (see `Crowd.bound`)."""
+        self.answer(duals, gap=gap)
+        given = self.given.pop()  # asked for its proof alone: no group follows it
+        proofs = zip(self.branches, given, strict=True)
+        return sum(branch.proof(answer) for branch, answer in proofs) + self.coupling.least_cost(duals)
+
+    @property
+    def may_burn(self) -> bool:
+        """Whether some site has seen a price so low that burning energy might pay in the linear programme."""
+        return any(branch.may_burn for branch in self.branches)
+
     def mixed(self, branch: int, portfolio_shares: Numbers) -> Numbers:  # [memory, group]
         """A branch's shares in its known answers, under the portfolio's mix, [question, bundle]."""
         known = self.branches[branch].generation.known
@@ -209,7 +230,7 @@ def branches_of(
     limited = (np.isfinite(limits.lower_kw) | np.isfinite(limits.upper_kw)).any(axis=1)
     of = np.where((site_of >= 0) & np.append(limited, False)[site_of], site_of, -1)
     order = np.argsort(of, kind="stable")
-    names, starts = np.unique(of[order], return_index=True)
+    names, starts = np.unique(np.append(of, -1) if not of.size else of[order], return_index=True)
     members = np.ones((1, own_price.shape[0]), dtype=np.bool_)
     branches = []
     for name, rows in zip(names.tolist(), np.split(order, starts[1:]), strict=True):

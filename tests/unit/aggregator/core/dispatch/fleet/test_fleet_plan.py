@@ -253,3 +253,16 @@ def test_a_site_whose_own_load_is_too_much_is_told():
     (miss,) = plan.missed
     assert (miss.kind, miss.site_id) == (MissKind.SITE_IMPORT_LIMIT, "full")
     assert miss.kw == pytest.approx(7.0, abs=0.01) and plan.power_kw[0, 0] == pytest.approx(-8.0, abs=1e-3)
+
+
+@settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(problems(prices=NEGATIVE_PRICES, sites=True))
+def test_behind_sites_and_at_any_price_the_bound_holds(problem):
+    plan = solve_fleet(problem, gap=1e-4)
+    exact = solve(problem)
+    if exact.status is PlanStatus.OPTIMAL:
+        assert plan.lower_bound <= exact.cost + 1e-4 * max(1.0, abs(exact.cost))
+    for kind in (MissKind.SITE_IMPORT_LIMIT, MissKind.SITE_EXPORT_LIMIT):
+        fleet_kw = sum(miss.kw for miss in plan.missed if miss.kind is kind)
+        exact_kw = sum(miss.kw for miss in exact.missed if miss.kind is kind)
+        assert fleet_kw <= exact_kw + 0.1
