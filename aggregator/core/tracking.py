@@ -17,6 +17,7 @@ from fleet.core.battery import power_for_energy_change
 
 Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+SIZE_CLASSES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,14 +220,50 @@ def _distribute(wanted_kw: float, reading: _Reading, assets: TrackedAssets, rule
     wearing_kw = np.where(reading.movable, wearing_kw, 0.0)
     enough = free_kw + wearing_kw >= rules.least_change_kw
     room_kw = np.concatenate([np.where(enough, free_kw, 0.0), np.where(enough, wearing_kw, 0.0)])
-    wears = np.repeat([False, True], position_kw.size)
-    urgent = np.tile((assets.laxity_h < rules.urgent_below_h) == reducing, 2)
-    back_to_plan = (assets.planned_kw < position_kw) if reducing else (assets.planned_kw > position_kw)
-    order = np.lexsort((-room_kw, np.tile(~back_to_plan, 2), urgent, wears))
-    ordered_kw = room_kw[order]
-    before_kw = np.cumsum(ordered_kw) - ordered_kw
-    taken_kw = np.empty_like(room_kw)
-    taken_kw[order] = np.clip(abs(wanted_kw) - before_kw, 0.0, ordered_kw)
+    urgent = (assets.laxity_h < rules.urgent_below_h) == reducing
+    off_plan = (assets.planned_kw >= position_kw) if reducing else (assets.planned_kw <= position_kw)
+    tier = 2 * urgent.astype(np.int8) + off_plan
+    taken_kw = take_by_tier(room_kw, np.concatenate([tier, tier + np.int8(4)]), abs(wanted_kw))
     share_kw = taken_kw[: position_kw.size] + taken_kw[position_kw.size :]
     share_kw = np.where(share_kw >= rules.least_change_kw, share_kw, 0.0)
     return -share_kw if reducing else share_kw
+
+
+def take_by_tier(room_kw: Numbers, tier: NDArray[np.int8], wanted_kw: float) -> Numbers:
+    """Take what is wanted out of the rooms: a lower tier before a higher one, and in a tier the largest room first.
+
+    Whole tiers are added up; only the one in which the wanted power is reached is looked into.
+    """
+    of_tier_kw = np.bincount(tier, weights=room_kw, minlength=1)
+    up_to_kw = np.cumsum(of_tier_kw)
+    taken_kw = np.where((up_to_kw <= wanted_kw)[tier], room_kw, 0.0)
+    reached = int(np.searchsorted(up_to_kw, wanted_kw, side="right"))
+    if reached < up_to_kw.size:
+        members = np.flatnonzero(tier == reached)
+        left_kw = wanted_kw - (up_to_kw[reached] - of_tier_kw[reached])
+        taken_kw[members] = _largest_first(room_kw[members], left_kw)
+    return taken_kw
+
+
+def _largest_first(room_kw: Numbers, wanted_kw: float) -> Numbers:
+    """Take the largest rooms until the wanted power is reached; of equal rooms the earlier one.
+
+    Sorting a million rooms takes longer than everything else here, so they are first counted into classes by size: the
+    larger classes are taken whole, and only the class in which the power is reached is sorted.
+    """
+    taken_kw = np.zeros(room_kw.size)
+    largest_kw = float(room_kw.max(initial=0.0))
+    if largest_kw <= 0.0:
+        return taken_kw
+    size = ((1.0 - room_kw / largest_kw) * SIZE_CLASSES).astype(np.int64)  # class 0 holds the largest
+    of_class_kw = np.bincount(size, weights=room_kw)
+    up_to_kw = np.cumsum(of_class_kw)
+    reached = int(np.searchsorted(up_to_kw, wanted_kw, side="right"))
+    taken_kw[size < reached] = room_kw[size < reached]
+    if reached < up_to_kw.size:
+        members = np.flatnonzero(size == reached)
+        members = members[np.argsort(-room_kw[members], kind="stable")]
+        ordered_kw = room_kw[members]
+        left_kw = wanted_kw - (up_to_kw[reached] - of_class_kw[reached])
+        taken_kw[members] = np.clip(left_kw - (np.cumsum(ordered_kw) - ordered_kw), 0.0, ordered_kw)
+    return taken_kw

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.core.tracking import TrackedAssets, TrackingRules, power_range, track
+from aggregator.core.tracking import TrackedAssets, TrackingRules, power_range, take_by_tier, track
 
 RULES = TrackingRules(deadband_kw=0.5, least_change_kw=0.2, response_s=5, rest_s=10, not_responding_after_s=30)
 LONG_AGO = np.inf
@@ -216,3 +216,17 @@ def test_loop_with_a_late_meter_settles_without_overshoot_or_flapping():
     assert min(totals) >= -41.0, "no overshoot"
     assert np.ptp(totals[60:]) == pytest.approx(0.0), "and then rest"
     assert commands <= 30
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.0, 1.0, 2.5, 7.4, 7.4, 11.0, 0.01]), st.integers(0, 7)), max_size=60),
+    st.floats(0, 200),
+)
+def test_rooms_are_taken_as_if_all_were_sorted(rooms, wanted_kw):
+    room_kw = np.array([room for room, _ in rooms])
+    tier = np.array([number for _, number in rooms], dtype=np.int8)
+    order = np.lexsort((-room_kw, tier))
+    sorted_kw = room_kw[order]
+    expected_kw = np.zeros(room_kw.size)
+    expected_kw[order] = np.clip(wanted_kw - (np.cumsum(sorted_kw) - sorted_kw), 0.0, sorted_kw)
+    np.testing.assert_allclose(take_by_tier(room_kw, tier, wanted_kw), expected_kw, atol=1e-9)
