@@ -67,6 +67,19 @@ class Generation:
             if follows[row] > KEPT_SHARE:
                 self.remember(earlier.memory[row], self.answers.answer(earlier.memory[row], gap=0.0))
 
+    def begin_with(self, known_duals: Numbers) -> None:  # [memory, block, step]
+        """Begin with duals that `worth_knowing` gave to an earlier plan."""
+        self.best_duals = self.coupling.clip(known_duals[0])
+        for duals in known_duals[1:]:
+            duals = self.coupling.clip(duals)
+            self.remember(duals, self.answers.answer(duals, gap=0.0))
+
+    def worth_knowing(self) -> Numbers:  # [memory, block, step]
+        """The best duals, then those that the mix follows."""
+        follows = self.shares().sum(axis=1)
+        most = [row for row in np.argsort(-follows)[:CARRIED_MEMORIES] if follows[row] > KEPT_SHARE]
+        return np.array([self.best_duals, *(self.memory[row] for row in most)])
+
     def run(self, *, gap: float, most_rounds: int) -> None:
         """Go on until the gap is reached or the rounds are used up."""
         ask = self.coupling.clip(self.best_duals)

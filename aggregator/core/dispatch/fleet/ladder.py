@@ -3,16 +3,17 @@
 1. A thousand assets stand for all, and find prices in milliseconds; larger samples start from what the smaller one
    learnt and need few rounds more.
 2. Everybody's cheapest answer to the last prices is the proven lower bound.
-3. Everybody outside the last sample follows one of the prices in its group's mix, drawn with the mix's shares. Their sum
-   differs from the mix by the luck of the draw.
-4. The last sample, now standing for itself alone, is planned once more in the room that the others leave, and blends its
-   answers exactly: it takes up the difference, which is small against what it can move.
+3. Most others follow one of the prices in their group's mix, dealt out with the mix's shares. A sample knows a group to
+   within a percent, so their sum is off by as much. The sample, now standing for those still to come, is planned once more
+   in the room that is left; and so on, an eighth of them at a time being kept back.
+4. At last it stands for itself alone, and blends its answers exactly.
 
 A fleet no larger than a sample skips steps 2 and 3: it is its own last sample.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,14 +26,18 @@ from aggregator.core.dispatch.fleet.population import Blend, Population, Totals,
 from aggregator.core.dispatch.fleet.statement import Statement
 
 Numbers = NDArray[np.float64]
+Written = Callable[[NDArray[np.float32]], None]
 
 SEED = 20_261_124
+GOLDEN_SECTION = 0.6180339887498949
 FIRST_SAMPLE = 1_000
 SAMPLE_GROWTH = 8
-# The prices of so many miss those of a million by so little that the bound loses less than 1e-4.
-LAST_SAMPLE = 32_000
+# The prices of so many miss those of a million by so little that the bound loses about 1e-4, or half of that.
+LAST_SAMPLE, FINE_SAMPLE = 16_000, 32_000
+COARSE_GAP = 5e-4
 MOST_ROUNDS = 200
 LEAST_IN_GROUP = 4
+KEPT_BACK = 8  # one of so many waits until the others are known
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +50,7 @@ class Dispatch:
         own_cost: energy at its price, and wear.
         missed_cost: what lies beyond the coupled limits, at its price.
         lower_bound: no plan costs less.
-        duals: the prices of the coupled rows that prove the bound.
+        duals: of the coupled rows: first those that prove the bound, then those that the mix follows.
         rounds: of prices that were asked for, over all samples.
         given_way: assets at sites whose safety limits leave less than their drivers need.
     """
@@ -55,7 +60,7 @@ class Dispatch:
     own_cost: float
     missed_cost: float
     lower_bound: float
-    duals: Numbers  # [block, step]
+    duals: Numbers  # [memory, block, step]
     rounds: int
     given_way: NDArray[np.bool_]  # [asset]
 
@@ -65,55 +70,88 @@ class Dispatch:
         return self.own_cost + self.missed_cost
 
 
-def climb(statement: Statement, *, gap: float, known_duals: Numbers | None = None) -> Dispatch:
-    """Plan a fleet to a proven gap, starting from duals of an earlier plan if there are any."""
+def climb(
+    statement: Statement,
+    *,
+    gap: float,
+    known_duals: Numbers | None = None,  # [memory, block, step]
+    when_written: Written = lambda out_kw: None,
+) -> Dispatch:
+    """Plan a fleet to a proven gap.
+
+    Args:
+        known_duals: `Dispatch.duals` of an earlier plan of much the same fleet: the small samples are left out then.
+        when_written: called with all set-points as soon as they stand, before the bound is proven.
+    """
     generator = np.random.default_rng(SEED)
     everybody, coupling = statement.population, statement.coupling
-    duals = np.zeros(coupling.lower_kw.shape) if known_duals is None else known_duals
     generation: Generation | None = None
     crowd: Crowd | None = None
     rounds, rows = 0, np.arange(len(everybody))
-    for size in sample_sizes(len(everybody)):
+    sizes = sample_sizes(len(everybody), gap)
+    shuffled = Shuffled.of(everybody, generator) if len(sizes) > 1 else None
+    for size in sizes:
         population = everybody
-        if size < len(everybody):
-            population, rows = draw_sample(everybody, size, generator)
+        if shuffled is not None and size < len(everybody):
+            population, rows = shuffled.sample(size)
         earlier = generation
         crowd = _crowd(statement, population, coupling)
-        generation = Generation(crowd, coupling, duals)
+        generation = Generation(crowd, coupling, np.zeros(coupling.lower_kw.shape))
         if earlier is not None:
             generation.learn_from(earlier)
+        if earlier is None and known_duals is not None:
+            generation.begin_with(known_duals)
         generation.run(gap=gap / 2, most_rounds=MOST_ROUNDS)
         rounds += generation.rounds
-        duals = generation.best_duals
     assert generation is not None and crowd is not None
     out_kw = np.zeros((len(everybody), coupling.step_h.size), dtype=np.float32)
     if rows.size < len(everybody):
-        return _close(statement, crowd, generation, rows, gap, out_kw, generator, rounds)
+        return _close(statement, crowd, generation, rows, gap, out_kw, generator, rounds, when_written)
     totals = write_set_points(everybody, _blend(crowd, generation), coupling.step_h, out_kw, rows)
-    may_burn = bool(np.any(crowd.prices(duals) < 0.0))
-    bound = crowd.bound(duals) if may_burn else generation.lower_bound
-    return dispatch_of(statement, out_kw, totals, bound, duals, rounds)
+    when_written(out_kw)
+    may_burn = bool(np.any(crowd.prices(generation.best_duals) < 0.0))
+    bound = crowd.bound(generation.best_duals) if may_burn else generation.lower_bound
+    return dispatch_of(statement, out_kw, totals, bound, generation.worth_knowing(), rounds)
 
 
-def sample_sizes(count: int) -> list[int]:
+def sample_sizes(count: int, gap: float) -> list[int]:
     """Sizes of the samples, growing; the last is the fleet itself where that costs no more."""
-    sizes = [LAST_SAMPLE if count > LAST_SAMPLE * 3 // 2 else count]
+    last = LAST_SAMPLE if gap >= COARSE_GAP else FINE_SAMPLE
+    sizes = [last if count > last * 3 // 2 else count]
     while sizes[0] > 3 * FIRST_SAMPLE:
         sizes.insert(0, max(FIRST_SAMPLE, sizes[0] // SAMPLE_GROWTH))
     return sizes
 
 
-def draw_sample(
-    population: Population, size: int, generator: np.random.Generator
-) -> tuple[Population, NDArray[np.int64]]:
-    """A sample with members of every group, each standing for its share of the group; and its rows."""
-    group, members = population.group, np.bincount(population.group, minlength=population.groups)
-    wanted = np.minimum(members, np.maximum(LEAST_IN_GROUP, -(-size * members // group.size)))
-    order = generator.permutation(group.size)
-    by_group = order[np.argsort(group[order], kind="stable")]
-    rank = np.arange(group.size) - np.repeat(np.cumsum(members) - members, members)
-    rows = np.sort(by_group[rank < np.repeat(wanted, members)])
-    return population.select(rows, (members / np.maximum(wanted, 1))[group[rows]]), rows
+@dataclass(frozen=True, eq=False)
+class Shuffled:
+    """A population in an order of luck, group by group: its samples are beginnings of every group.
+
+    Attributes:
+        rows: of the population, a group after another, shuffled within.
+        rank: place of each of them in its group.
+        members: number of assets in each group.
+    """
+
+    population: Population
+    rows: NDArray[np.int64]
+    rank: NDArray[np.int64]
+    members: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, population: Population, generator: np.random.Generator) -> Shuffled:
+        """Shuffle once; every sample is then a cut."""
+        group, members = population.group, np.bincount(population.group, minlength=population.groups)
+        order = generator.permutation(group.size)
+        rows = order[np.argsort(group[order], kind="stable")]
+        return cls(population, rows, np.arange(group.size) - np.repeat(np.cumsum(members) - members, members), members)
+
+    def sample(self, size: int) -> tuple[Population, NDArray[np.int64]]:
+        """A sample with members of every group, each standing for its share of the group; and its rows."""
+        wanted = np.minimum(self.members, np.maximum(LEAST_IN_GROUP, -(-size * self.members // self.rows.size)))
+        rows = np.sort(self.rows[self.rank < np.repeat(wanted, self.members)])
+        weight = self.members / np.maximum(wanted, 1)
+        return self.population.select(rows, weight[self.population.group[rows]]), rows
 
 
 def _crowd(statement: Statement, population: Population, coupling: Coupling) -> Crowd:
@@ -135,33 +173,67 @@ def _close(
     out_kw: NDArray[np.float32],
     generator: np.random.Generator,
     rounds: int,
+    when_written: Written,
 ) -> Dispatch:
-    """Steps 2 to 4."""
+    """Steps 2 to 4; the bound comes last, because devices need not wait for it."""
     everybody, coupling = statement.population, statement.coupling
-    lower_bound = _crowd(statement, everybody, coupling).bound(sampled.best_duals)
     others = np.ones(len(everybody), dtype=np.bool_)
     others[rows] = False
-    outside = np.flatnonzero(others)
-    luck = generator.random(outside.size)
-    totals = write_set_points(everybody, _blend(crowd, sampled), coupling.step_h, out_kw, outside, luck)
-    room = coupling.less(coupling.block_power_kw(totals.power_kw))
-    alone = _crowd(statement, everybody.select(rows, np.ones(rows.size)), room)
-    closing = Generation(alone, room, sampled.best_duals)
-    _remember_as_itself(crowd.population, sampled, closing)
-    closing.run(gap=gap * len(everybody) / rows.size / 8, most_rounds=MOST_ROUNDS)
-    last = write_set_points(everybody, _blend(alone, closing), coupling.step_h, out_kw, rows)
-    totals = Totals(totals.power_kw + last.power_kw, totals.wear + last.wear)
-    return dispatch_of(statement, out_kw, totals, lower_bound, sampled.best_duals, rounds + closing.rounds)
+    to_come, draw = even_draw(everybody, np.flatnonzero(others), float(generator.random()))
+    classes, steps = statement.own_price.shape
+    totals, generation, deputies = Totals(np.zeros((classes, steps)), np.zeros(classes)), sampled, crowd
+    while True:
+        now = np.ones(to_come.size, dtype=np.bool_)
+        if to_come.size > KEPT_BACK * rows.size:
+            now[::KEPT_BACK] = False  # neighbours are alike: what is kept back is of every kind
+        blend = _blend(deputies, generation)
+        totals = totals.plus(
+            write_set_points(everybody, blend, coupling.step_h, out_kw, to_come[now], draw[now])
+        )  # fmt: skip
+        to_come, draw = to_come[~now], draw[~now]
+        room = coupling.less(coupling.block_power_kw(totals.power_kw))
+        members = np.bincount(everybody.group[rows], minlength=everybody.groups)
+        stands_for = 1.0 + np.bincount(everybody.group[to_come], minlength=everybody.groups) / np.maximum(members, 1)
+        earlier, had = generation, deputies.population
+        deputies = _crowd(statement, everybody.select(rows, stands_for[everybody.group[rows]]), room)
+        generation = Generation(deputies, room, sampled.best_duals)
+        _remember_as(earlier, had, deputies.population, generation)
+        share = (rows.size + to_come.size) / len(everybody)
+        generation.run(gap=gap / share / 8, most_rounds=MOST_ROUNDS)
+        rounds += generation.rounds
+        if not to_come.size:
+            break
+    totals = totals.plus(write_set_points(everybody, _blend(deputies, generation), coupling.step_h, out_kw, rows))
+    when_written(out_kw)
+    lower_bound = _crowd(statement, everybody, coupling).bound(sampled.best_duals)
+    return dispatch_of(statement, out_kw, totals, lower_bound, sampled.worth_knowing(), rounds)
 
 
-def _remember_as_itself(deputies: Population, sampled: Generation, closing: Generation) -> None:
-    """What the sample did as the fleet's deputy it does as itself, less the weight."""
-    weight = np.ones(deputies.groups)
-    weight[deputies.group] = deputies.weight
-    for row in np.flatnonzero(sampled.shares().sum(axis=1) > KEPT_SHARE):
-        known = sampled.known[row]
-        itself = Answer(known.block_kw / weight[:, None, None], known.cost / weight, -np.inf)
-        closing.remember(sampled.memory[row], itself)
+def even_draw(
+    population: Population, rows: NDArray[np.int64], start: float
+) -> tuple[NDArray[np.int64], Numbers]:  # [row], [row]
+    """The rows in an order in which neighbours are alike, and numbers in [0, 1) spread evenly among any neighbours.
+
+    Multiples of the golden section, dealt out along the assets' windows. Numbers by chance would leave more for the last
+    sample to make good.
+    """
+    assets = population.assets
+    steps = int(assets.departure_step.max(initial=0)) + 1
+    kind = (assets.discharge_kw[rows] > 0).astype(np.int64)
+    alike = (kind * steps + assets.departure_step[rows]) * steps + assets.arrival_step[rows]
+    small = alike.astype(np.int16) if 2 * steps * steps < np.iinfo(np.int16).max else alike  # sorts ten times as fast
+    return rows[np.argsort(small, kind="stable")], np.mod(start + np.arange(rows.size) * GOLDEN_SECTION, 1.0)
+
+
+def _remember_as(earlier: Generation, had: Population, now: Population, later: Generation) -> None:
+    """What the sample did while it stood for more it does now that it stands for fewer, less the weight."""
+    before, after = np.ones(had.groups), np.ones(now.groups)
+    before[had.group], after[now.group] = had.weight, now.weight
+    less = after / before
+    for row in np.flatnonzero(earlier.shares().sum(axis=1) > KEPT_SHARE):
+        known = earlier.known[row]
+        answer = Answer(known.block_kw * less[:, None, None], known.cost * less, -np.inf)
+        later.remember(earlier.memory[row], answer)
 
 
 def dispatch_of(
@@ -180,7 +252,7 @@ def dispatch_of(
     return Dispatch(
         out_kw,
         block_power_kw,
-        energy_cost + totals.wear,
+        energy_cost + float(totals.wear.sum()),
         coupling.missed_cost(block_power_kw),
         lower_bound,
         duals,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aggregator.core.dispatch.fleet.generation import Generation
-from aggregator.core.dispatch.fleet.ladder import Dispatch, dispatch_of
+from aggregator.core.dispatch.fleet.ladder import Dispatch, Written, dispatch_of
 from aggregator.core.dispatch.fleet.population import Population, Totals, join_blends, make_blend, write_set_points
 from aggregator.core.dispatch.fleet.sites import ExactAnswer, Sites, branches_of, bundles_of
 from aggregator.core.dispatch.fleet.statement import Statement, limited_groups
@@ -18,8 +18,14 @@ Numbers = NDArray[np.float64]
 MOST_ROUNDS = 60
 
 
-def plan_sites(statement: Statement, *, gap: float, known_duals: Numbers | None = None) -> Dispatch:
-    """Plan every site within its limits, and all of them within the portfolio's."""
+def plan_sites(
+    statement: Statement,
+    *,
+    gap: float,
+    known_duals: Numbers | None = None,  # [memory, block, step]
+    when_written: Written = lambda out_kw: None,
+) -> Dispatch:
+    """Plan every site within its limits, and all of them within the portfolio's; see `climb` for the rest."""
     limits = statement.site_limits
     assert limits is not None
     coupling = statement.coupling
@@ -32,17 +38,18 @@ def plan_sites(statement: Statement, *, gap: float, known_duals: Numbers | None 
         lambda rows, prices: plan_exactly(statement, rows, prices),
     )
     sites = Sites(branches, coupling, bundles_of(branches))
-    duals = np.zeros(coupling.lower_kw.shape) if known_duals is None else known_duals
+    duals = np.zeros(coupling.lower_kw.shape) if known_duals is None else coupling.clip(known_duals[0])
     generation = Generation(sites, coupling, duals)
     generation.run(gap=gap, most_rounds=MOST_ROUNDS)
     out_kw = np.zeros((len(everybody), coupling.step_h.size), dtype=np.float32)
     totals = _write(statement, everybody, sites, generation.shares(), out_kw)
+    when_written(out_kw)
     given_way = np.zeros(len(everybody), dtype=np.bool_)
     for branch in branches:
         given_way[branch.rows] = branch.contradictory
     duals = generation.best_duals
     bound = sites.bound(duals, gap=gap) if sites.may_burn else generation.lower_bound
-    proven = bound, duals, generation.rounds
+    proven = bound, duals[None], generation.rounds
     return dispatch_of(statement, out_kw, totals, *proven, given_way)
 
 
@@ -90,10 +97,12 @@ def _add_planned(
     power_kw = plans[max(plans, key=lambda question: shares[question, sites.bundle[number]])]
     assert power_kw is not None
     out_kw[rows] = power_kw
-    class_kw = totals.power_kw.copy()
-    np.add.at(class_kw, statement.population.price_class[rows], power_kw)
-    wear = float(statement.assets.wear_per_kwh[rows] @ np.maximum(-power_kw, 0.0) @ step_h)
-    return Totals(class_kw, totals.wear + wear)
+    wear = statement.assets.wear_per_kwh[rows] * (np.maximum(-power_kw, 0.0) @ step_h)
+    more = Totals(np.zeros_like(totals.power_kw), np.zeros_like(totals.wear))
+    classes = statement.population.price_class[rows]
+    np.add.at(more.power_kw, classes, power_kw)
+    np.add.at(more.wear, classes, wear)
+    return totals.plus(more)
 
 
 def plan_exactly(statement: Statement, rows: NDArray[np.int64], prices: Numbers) -> ExactAnswer:

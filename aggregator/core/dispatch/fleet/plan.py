@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from time import perf_counter, process_time
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from aggregator.core.dispatch.fleet.ladder import climb
 from aggregator.core.dispatch.fleet.misses import missed_group_limits, missed_needs, missed_rows
 from aggregator.core.dispatch.fleet.nested import plan_sites
-from aggregator.core.dispatch.fleet.replay import check_totals, replay
+from aggregator.core.dispatch.fleet.replay import check_first_step, check_totals, replay
 from aggregator.core.dispatch.fleet.result import FleetPlan
 from aggregator.core.dispatch.fleet.statement import Statement, state
 from aggregator.core.dispatch.problem import DispatchProblem
@@ -23,12 +24,21 @@ Numbers = NDArray[np.float64]
 DEFAULT_GAP = 1e-3
 
 
-def solve_fleet(problem: DispatchProblem, *, gap: float = DEFAULT_GAP, known_duals: Numbers | None = None) -> FleetPlan:
+def solve_fleet(
+    problem: DispatchProblem,
+    *,
+    gap: float = DEFAULT_GAP,
+    known_duals: Numbers | None = None,
+    on_first_step: Callable[[Numbers], None] | None = None,
+) -> FleetPlan:
     """Plan a fleet of any size at a cost within a proven relative gap of the best.
 
     Args:
         gap: (cost − lower bound) / |lower bound| that is good enough; what was reached stands in the plan.
         known_duals: `FleetPlan.duals` of an earlier plan over the same steps.
+        on_first_step: called with the power of the first step, [asset], as soon as it stands and every asset has been
+            checked for it; the proof and the check of all other steps follow. At a million assets that is two seconds
+            earlier, which a running event may need.
 
     Raises:
         InvalidInput: the problem has something that only the exact programme plans; the field is named.
@@ -37,7 +47,16 @@ def solve_fleet(problem: DispatchProblem, *, gap: float = DEFAULT_GAP, known_dua
     wall_s, cpu_s = perf_counter(), process_time()
     statement = state(problem)
     plan = climb if statement.site_limits is None else plan_sites
-    dispatch = plan(statement, gap=gap, known_duals=known_duals)
+
+    def hand_on(out_kw: NDArray[np.float32]) -> None:
+        if on_first_step is not None:
+            first_kw = out_kw[:, 0].astype(np.float64)
+            if statement.fixed_power_kw is not None:
+                first_kw += statement.fixed_power_kw[:, 0]
+            check_first_step(problem, first_kw)
+            on_first_step(first_kw)
+
+    dispatch = plan(statement, gap=gap, known_duals=known_duals, when_written=hand_on)
     if statement.fixed_power_kw is not None:
         dispatch.power_kw[...] += statement.fixed_power_kw.astype(np.float32)
     replayed = replay(problem, dispatch.power_kw, dispatch.given_way)

@@ -110,15 +110,19 @@ def join_blends(blends: list[Blend], shape: tuple[int, int]) -> Blend:
 
 @dataclass(frozen=True, eq=False)
 class Totals:
-    """What written set-points come to.
+    """What written set-points come to, by price class.
 
     Attributes:
-        power_kw: their sum by price class.
+        power_kw: sum of the set-points.
         wear: cost of wear.
     """
 
     power_kw: Numbers  # [class, step]
-    wear: float
+    wear: Numbers  # [class]
+
+    def plus(self, other: Totals) -> Totals:
+        """Both together."""
+        return Totals(self.power_kw + other.power_kw, self.wear + other.wear)
 
 
 def orders(prices: Numbers) -> NDArray[np.int64]:  # [..., step] -> [..., step]
@@ -168,17 +172,17 @@ def write_set_points(
     drawn = np.full(rows.size, -1.0) if draw is None else draw
     classes = blend.prices.shape[1]
 
-    def of_share(first: int, end: int) -> tuple[Numbers, float]:
-        power_kw = np.zeros((classes, step_h.size))
-        wear = _write_blend(
+    def of_share(first: int, end: int) -> Totals:
+        totals = Totals(np.zeros((classes, step_h.size)), np.zeros(classes))
+        _write_blend(
             population.assets, population.price_class, population.group, rows, first, end, blend.prices, ranked,
-            blend.of_group, blend.share, blend.starts, drawn, step_h, out_kw, power_kw,
+            blend.of_group, blend.share, blend.starts, drawn, step_h, out_kw,
+            totals.power_kw, totals.wear,
         )  # fmt: skip
-        return power_kw, wear
+        return totals
 
     parts = on_threads(of_share, rows.size)
-    power_kw = np.sum([part[0] for part in parts], axis=0)
-    return Totals(power_kw, float(sum(part[1] for part in parts)))
+    return Totals(np.sum([part.power_kw for part in parts], axis=0), np.sum([part.wear for part in parts], axis=0))
 
 
 def on_threads(work: Callable[[int, int], Answer], count: int) -> list[Answer]:
@@ -247,10 +251,10 @@ def _write_blend(
     step_h: Numbers,
     out_kw: NDArray[np.float32],
     power_kw: Numbers,
-) -> float:
+    wear: Numbers,
+) -> None:
     work = make_workspace(step_h.shape[0])
     change_kwh = np.zeros(step_h.shape[0])
-    wear = 0.0
     for place in range(first, end):
         row = rows[place]
         arrival, departure = assets.arrival_step[row], assets.departure_step[row]
@@ -274,5 +278,4 @@ def _write_blend(
             out_kw[row, step] = kw
             power_kw[kind, step] += kw
             if kw < 0.0:
-                wear -= assets.wear_per_kwh[row] * kw * step_h[step]
-    return wear
+                wear[kind] -= assets.wear_per_kwh[row] * kw * step_h[step]

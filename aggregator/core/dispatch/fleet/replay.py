@@ -139,6 +139,43 @@ def _plugged(assets: FlexibleAssets, here: slice, steps: int) -> NDArray[np.bool
     return (step >= assets.arrival_step[here, None]) & (step < assets.departure_step[here, None])
 
 
+def check_first_step(problem: DispatchProblem, power_kw: Numbers) -> None:  # [asset]
+    """Check one step alone: limits and window, capacity and empty, and that the need can still be met afterwards.
+
+    Raises:
+        PlanCheckFailed: with the first findings.
+    """
+    assets, step_h = problem.assets, problem.horizon.step_h
+    plugged = (assets.arrival_step == 0) & (assets.departure_step > 0)
+    usable = plugged if assets.availability is None else plugged * assets.availability[:, 0]
+    change_kw = np.where(
+        power_kw > 0, power_kw * assets.charge_efficiency, power_kw / assets.discharge_efficiency
+    )  # fmt: skip
+    energy_kwh = assets.energy_kwh + step_h[0] * change_kw
+    ceiling_kwh = np.maximum(assets.capacity_kwh, assets.energy_kwh)
+    passed_h = np.concatenate([[0.0], np.cumsum(step_h)])
+    later_h = np.maximum(passed_h[assets.departure_step] - np.maximum(passed_h[assets.arrival_step], passed_h[1]), 0.0)
+    gain_kw = assets.charge_efficiency * assets.charge_kw
+    could_kwh = np.minimum(assets.energy_kwh + gain_kw * (later_h + step_h[0] * usable), assets.required_kwh)
+    findings = []
+    for bad, what in (
+        (~np.isfinite(power_kw), "has a set-point that is not a number"),
+        (power_kw > assets.charge_kw * usable + TOLERANCE_KW, "charges beyond its limit or outside its window"),
+        (power_kw < -assets.discharge_kw * usable - TOLERANCE_KW, "discharges beyond its limit or outside its window"),
+        (energy_kwh > ceiling_kwh + TOLERANCE_KWH, "is charged beyond its capacity"),
+        (energy_kwh < -TOLERANCE_KWH, "is discharged below empty"),
+        (
+            (energy_kwh + gain_kw * later_h < np.minimum(could_kwh, ceiling_kwh) - TOLERANCE_KWH) & plugged,
+            "could no longer reach its need",
+        ),
+    ):
+        findings += [
+            f"asset {assets.asset_id[row]} {what} in step 0" for row in np.flatnonzero(bad)[:MOST_NAMED].tolist()
+        ]
+    if findings:
+        raise PlanCheckFailed(findings)
+
+
 def group_load_kw(
     groups: SiteLimits, group_of: NDArray[np.int64], power_kw: NDArray[np.float32]
 ) -> Numbers:  # [group, step]

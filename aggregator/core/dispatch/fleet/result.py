@@ -21,7 +21,8 @@ class FleetPlan:
         power_kw: power of each asset in each step at the grid side, positive = charging; zero outside its window.
         total_power_kw: their sum.
         cost, lower_bound, gap: as in `DispatchPlan`.
-        duals: what a kW more in each coupled row is worth; a later plan of much the same fleet starts from them.
+        duals: what a kW more in each coupled row is worth, the best first; a later plan of much the same fleet begins with
+            them.
         rounds: how often prices were asked for.
         missed: every promise that is not kept.
     """
@@ -32,7 +33,7 @@ class FleetPlan:
     cost: float
     lower_bound: float
     gap: float
-    duals: Numbers  # [block, step]
+    duals: Numbers  # [memory, block, step]
     rounds: int
     wall_s: float
     cpu_s: float

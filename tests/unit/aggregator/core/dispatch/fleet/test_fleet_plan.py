@@ -24,7 +24,7 @@ from aggregator.core.dispatch.fleet import ladder
 from aggregator.core.dispatch.fleet.answers import Crowd
 from aggregator.core.dispatch.fleet.generation import Generation
 from aggregator.core.dispatch.fleet.plan import solve_fleet
-from aggregator.core.dispatch.fleet.replay import check_totals, group_load_kw, replay
+from aggregator.core.dispatch.fleet.replay import check_first_step, check_totals, group_load_kw, replay
 from aggregator.core.dispatch.fleet.statement import state
 from common.errors import InvalidInput
 from fleet.core.flexibility import FlexibleAssets
@@ -266,3 +266,36 @@ def test_behind_sites_and_at_any_price_the_bound_holds(problem):
         fleet_kw = sum(miss.kw for miss in plan.missed if miss.kind is kind)
         exact_kw = sum(miss.kw for miss in exact.missed if miss.kind is kind)
         assert fleet_kw <= exact_kw + 0.1
+
+
+def test_the_first_step_is_handed_on_before_the_proof_and_is_the_plans_own(monkeypatch):
+    monkeypatch.setattr(ladder, "LAST_SAMPLE", 500)
+    problem, handed_on = study_problem(2500), []
+    plan = solve_fleet(problem, gap=2e-3, on_first_step=lambda power_kw: handed_on.append(power_kw))
+    (first_kw,) = handed_on
+    np.testing.assert_allclose(first_kw, plan.power_kw[:, 0], atol=1e-6)
+    check_first_step(problem, first_kw)
+
+
+@pytest.mark.parametrize(
+    ("power_kw", "said"),
+    [
+        (11.0, "charges beyond its limit"),
+        (np.nan, "not a number"),
+        (-10.0, "could no longer reach its need"),
+    ],
+)
+def test_a_first_step_that_may_not_be_is_not_handed_on(power_kw, said):
+    problem = small.problem(small.assets(steps=2, required_kwh=30.0, departure_step=2), [0.1, 0.1])
+    check_first_step(problem, np.array([0.0]))
+    with pytest.raises(PlanCheckFailed) as failed:
+        check_first_step(problem, np.array([power_kw]))
+    assert any(said in finding for finding in failed.value.findings)
+
+
+def test_numbers_are_dealt_out_evenly_among_those_who_are_alike():
+    population = state(study_problem(4000)).population
+    rows, draw = ladder.even_draw(population, np.arange(4000), 0.3)
+    assert sorted(rows.tolist()) == list(range(4000))
+    for first in range(0, 4000, 400):
+        assert np.histogram(draw[first : first + 400], bins=4, range=(0, 1))[0].min() >= 95
