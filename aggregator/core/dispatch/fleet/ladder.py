@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,7 +144,7 @@ class Shuffled:
         """Shuffle once; every sample is then a cut."""
         group, members = population.group, np.bincount(population.group, minlength=population.groups)
         order = generator.permutation(group.size)
-        rows = order[np.argsort(group[order], kind="stable")]
+        rows = order[np.argsort(compact(group[order]), kind="stable")]
         return cls(population, rows, np.arange(group.size) - np.repeat(np.cumsum(members) - members, members), members)
 
     def sample(self, size: int) -> tuple[Population, NDArray[np.int64]]:
@@ -209,6 +210,11 @@ def _close(
     return dispatch_of(statement, out_kw, totals, lower_bound, sampled.worth_knowing(), rounds)
 
 
+def compact(keys: NDArray[np.int64]) -> NDArray[Any]:
+    """The same keys in 16 bits where they fit: those sort ten times as fast."""
+    return keys.astype(np.int16) if int(keys.max(initial=0)) <= np.iinfo(np.int16).max else keys
+
+
 def even_draw(
     population: Population, rows: NDArray[np.int64], start: float
 ) -> tuple[NDArray[np.int64], Numbers]:  # [row], [row]
@@ -221,8 +227,7 @@ def even_draw(
     steps = int(assets.departure_step.max(initial=0)) + 1
     kind = (assets.discharge_kw[rows] > 0).astype(np.int64)
     alike = (kind * steps + assets.departure_step[rows]) * steps + assets.arrival_step[rows]
-    small = alike.astype(np.int16) if 2 * steps * steps < np.iinfo(np.int16).max else alike  # sorts ten times as fast
-    return rows[np.argsort(small, kind="stable")], np.mod(start + np.arange(rows.size) * GOLDEN_SECTION, 1.0)
+    return rows[np.argsort(compact(alike), kind="stable")], np.mod(start + np.arange(rows.size) * GOLDEN_SECTION, 1.0)
 
 
 def _remember_as(earlier: Generation, had: Population, now: Population, later: Generation) -> None:

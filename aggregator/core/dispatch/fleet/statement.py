@@ -170,6 +170,8 @@ def _price_classes(problem: DispatchProblem) -> tuple[NDArray[np.int64], NDArray
     count = len(problem.assets)
     targets = [target for target in problem.targets if not np.all(np.isnan(target.target_power_kw))]
     number = np.zeros(count, dtype=np.int64)
+    if not targets:
+        return number, np.ones((1, 1), dtype=np.bool_), targets
     for target in targets:
         number = 2 * number + (1 if target.participates is None else target.participates)
     classes, price_class = np.unique(number, return_inverse=True)
@@ -190,17 +192,18 @@ def _groups(
     sooner at the end (measured: 14 groups 0.19 s, 60 groups 0.47 s, for a thousand assets at a gap of 1e-4).
     """
 
-    def band(values: NDArray[np.int64], bands: int) -> NDArray[np.int64]:
-        if not values.size:
-            return values
-        return np.searchsorted(np.quantile(values, np.linspace(0, 1, bands + 1)[1:-1]), values)
+    def band(steps: NDArray[np.int64], bands: int) -> NDArray[np.int64]:
+        """Which part of the fleet, by the order of its steps, each asset belongs to: counted, not sorted."""
+        count = np.bincount(steps)
+        before = np.cumsum(count) - count
+        return (before * bands // max(int(count.sum()), 1))[steps]
 
-    two_way = (assets.discharge_kw > 0).astype(np.int64)
-    key = price_class * 2 + two_way
+    key = price_class * 2 + (assets.discharge_kw > 0)
     for values, bands in ((assets.departure_step, DEPARTURE_BANDS), (assets.arrival_step, ARRIVAL_BANDS)):
         key = key * bands + band(values, bands)
-    names, group = np.unique(key, return_inverse=True)
-    return group.astype(np.int64), names // (2 * DEPARTURE_BANDS * ARRIVAL_BANDS)
+    present = np.bincount(key) > 0
+    number = np.cumsum(present) - 1
+    return number[key].astype(np.int64), np.flatnonzero(present) // (2 * DEPARTURE_BANDS * ARRIVAL_BANDS)
 
 
 def _coupling(
