@@ -136,19 +136,19 @@ def exact(count: int) -> dict[str, float]:
 
 
 def plot(curve: dict[str, dict[str, Any]], path: Path) -> None:
-    """The curve as a picture with logarithmic axes."""
+    """The curve as a picture: seconds over the number of assets, that on a logarithmic axis."""
     at = np.log10(np.array(CURVE, dtype=float)).tolist()
     lines = [
-        Line(f"{name} processor{'s' if name != '1' else ''}", [np.log10(curve[name][str(n)]["wall_s"]) + 1 for n in CURVE], style)
+        Line(f"{name} processor{'s' if name != '1' else ''}", [curve[name][str(n)]["wall_s"] for n in CURVE], style)
         for name, style in (("1", "s1"), ("2", "s2"))
     ]  # fmt: skip
     figure = line_chart(
-        "Time to a checked plan, as the decimal logarithm of tenths of a second",
-        "From a thousand to a million assets over 96 steps, at a proven gap of 1e-3.",
+        "Time to a plan that has passed its check",
+        "Seconds for a thousand to a million assets over 96 steps, to a proven gap of 1e-3: dotted on one processor, solid on two.",
         at,
         lines,
         x_ticks=[(float(np.log10(n)), f"{n:,}") for n in CURVE],
-        unit="log10 of 0.1 s",
+        unit="s",
     )
     svg = figure[figure.index("<svg viewBox") : figure.rindex("</svg>") + len("</svg>")]
     svg = svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
