@@ -23,5 +23,9 @@ def collect_beat_schedules(sender: Celery, **_: object) -> None:
 
 @worker_init.connect
 def load_solver(**_: object) -> None:
-    """Before the pool is forked, so that its processes share it and the first plan does not wait for it."""
+    """Before the pool is forked, so that its processes share it and the first plan does not wait for it.
+
+    What is compiled is loaded here too, but not run: threads started before a fork would not be there after it.
+    """
     import_module("aggregator.core.dispatch.solver")
+    import_module("aggregator.core.dispatch.choice")

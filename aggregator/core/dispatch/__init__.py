@@ -31,6 +31,7 @@ __all__ = [
     "TargetDirection",
     "check_plan",
     "plan_dispatch",
+    "plan_in_full",
     "solve",
 ]
 
@@ -47,3 +48,10 @@ def plan_dispatch(problem: DispatchProblem, *, gap: float) -> DispatchPlan | Fle
     from aggregator.core.dispatch.choice import plan_dispatch as plan_now
 
     return plan_now(problem, gap=gap)
+
+
+def plan_in_full(problem: DispatchProblem, *, gap: float, most_exact_assets: int) -> DispatchPlan:
+    """The same, with energies and set-points to send; exact up to so many assets."""
+    from aggregator.core.dispatch.choice import plan_in_full as plan_now
+
+    return plan_now(problem, gap=gap, most_exact_assets=most_exact_assets)

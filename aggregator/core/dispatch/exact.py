@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from aggregator.core.dispatch import model as lp
 from aggregator.core.dispatch.failure import SolverFailed
+from aggregator.core.dispatch.highs import THREADS
 from aggregator.core.dispatch.preparation import HardLimits
 from aggregator.core.dispatch.problem import DispatchProblem
 from aggregator.core.dispatch.reserves import hold_reserves
@@ -77,7 +78,7 @@ def run_solver(problem: cp.Problem) -> float | None:
     """
     if not problem.variables():
         return float(problem.objective.value) if all(row.value() for row in problem.constraints) else None
-    for options in ({}, {"solver": "ipm"}):
+    for options in ({"threads": THREADS}, {"threads": THREADS, "solver": "ipm"}):
         try:
             problem.solve(solver=cp.HIGHS, warm_start=False, output_flag=False, highs_options=options)
         except cp.error.SolverError:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from aggregator.core.dispatch.failure import SolverFailed
 from aggregator.core.dispatch.fleet.answers import Answer
 from aggregator.core.dispatch.fleet.coupling import Coupling
+from aggregator.core.dispatch.highs import THREADS
 
 Numbers = NDArray[np.float64]
 _PRIMAL_SIMPLEX = 4
@@ -57,7 +58,7 @@ class Master:
         self._upper[both[0].size + again[0].size :] = np.inf
         self._columns = 0
         self._highs = highspy.Highs()
-        for name, value in (("output_flag", False), ("threads", 1), ("simplex_strategy", _PRIMAL_SIMPLEX)):
+        for name, value in (("output_flag", False), ("threads", THREADS), ("simplex_strategy", _PRIMAL_SIMPLEX)):
             self._highs.setOptionValue(name, value)
         self._add_rows()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,9 @@ from aggregator.core.dispatch.fleet.ladder import Dispatch, Written, dispatch_of
 from aggregator.core.dispatch.fleet.population import Population, Totals, join_blends, make_blend, write_set_points
 from aggregator.core.dispatch.fleet.sites import ExactAnswer, Sites, branches_of, bundles_of
 from aggregator.core.dispatch.fleet.statement import Statement, limited_groups
-from aggregator.core.dispatch.problem import DispatchProblem, SiteLimits
+from aggregator.core.dispatch.problem import ComputingLoad, DispatchProblem, SiteLimits
+from aggregator.core.dispatch.result import PlanStatus
+from fleet.core.battery import energy_after_step, power_for_energy_change
 
 Numbers = NDArray[np.float64]
 MOST_ROUNDS = 60
@@ -29,12 +32,13 @@ def plan_sites(
     limits = statement.site_limits
     assert limits is not None
     coupling = statement.coupling
-    everybody = statement.population
+    everybody, reserve_kwh = statement.population, _emergency_reserve(statement)
     branches = branches_of(
         everybody,
         statement.own_price,
         statement.site_of,
         limits,
+        np.zeros(limits.upper_kw.shape[0], dtype=np.bool_) if reserve_kwh is None else reserve_kwh > 0,
         lambda rows, prices: plan_exactly(statement, rows, prices),
     )
     sites = Sites(branches, coupling, bundles_of(branches))
@@ -46,7 +50,7 @@ def plan_sites(
     when_written(out_kw)
     given_way = np.zeros(len(everybody), dtype=np.bool_)
     for branch in branches:
-        given_way[branch.rows] = branch.contradictory
+        given_way[branch.rows] = branch.gave_way
     duals = generation.best_duals
     bound = sites.bound(duals, gap=gap) if sites.may_burn else generation.lower_bound
     proven = bound, duals[None], generation.rounds
@@ -61,7 +65,7 @@ def _write(
     out_kw: NDArray[np.float32],
 ) -> Totals:
     """Write the set-points of all branches as one blend, and what the exact programme planned as it stands."""
-    blended = [number for number, branch in enumerate(sites.branches) if not branch.contradictory]
+    blended = [number for number, branch in enumerate(sites.branches) if not branch.by_programme]
     group, groups, blends = np.zeros(len(everybody), dtype=np.int64), 0, []
     free = np.zeros(len(everybody), dtype=np.bool_)
     for number in blended:
@@ -87,20 +91,27 @@ def _add_planned(
     shares: Numbers,
     out_kw: NDArray[np.float32],
 ) -> Totals:
-    """Losses do not blend: of what the exact programme planned for a site, the answer with the largest share stands."""
+    """Blend what the exact programme planned for a site: energies, as everywhere, and the power that changes them so."""
     rows, step_h = sites.branches[number].rows, statement.coupling.step_h
-    plans = {
-        question: answers[number].power_kw
-        for question, answers in enumerate(sites.given)
-        if answers[number].power_kw is not None
+    physics: dict[str, Any] = {
+        "step_h": 1.0,
+        "charge_efficiency": statement.assets.charge_efficiency[rows, None],
+        "discharge_efficiency": statement.assets.discharge_efficiency[rows, None],
     }
-    power_kw = plans[max(plans, key=lambda question: shares[question, sites.bundle[number]])]
-    assert power_kw is not None
-    out_kw[rows] = power_kw
-    wear = statement.assets.wear_per_kwh[rows] * (np.maximum(-power_kw, 0.0) @ step_h)
+    share = shares[:, sites.bundle[number]]
+    plans = [(question, answers[number].power_kw) for question, answers in enumerate(sites.given)]
+    known = [(float(share[question]), power_kw) for question, power_kw in plans if power_kw is not None]
+    if not any(part for part, _ in known):  # the mix follows only answers from before the programme took over
+        known = [(1.0, known[-1][1])]
+    whole, change_kw = sum(part for part, _ in known), np.zeros((rows.size, step_h.size))
+    for part, power_kw in known:
+        change_kw += part / whole * energy_after_step(0.0, power_kw, **physics)
+    blended_kw = power_for_energy_change(change_kw, **physics)
+    out_kw[rows] = blended_kw
+    wear = statement.assets.wear_per_kwh[rows] * (np.maximum(-blended_kw, 0.0) @ step_h)
     more = Totals(np.zeros_like(totals.power_kw), np.zeros_like(totals.wear))
     classes = statement.population.price_class[rows]
-    np.add.at(more.power_kw, classes, power_kw)
+    np.add.at(more.power_kw, classes, blended_kw)
     np.add.at(more.wear, classes, wear)
     return totals.plus(more)
 
@@ -119,21 +130,59 @@ def plan_exactly(statement: Statement, rows: NDArray[np.int64], prices: Numbers)
     for own_kw, left_kw in ((-groups.export_limit_kw[here], lower_kw), (groups.import_limit_kw[here], upper_kw)):
         known = np.isfinite(left_kw)
         base_kw[known] = own_kw[known] - left_kw[known]
-    classes = statement.population.price_class[rows]
-    price = prices[classes].mean(axis=0)
+    true, computers = rows[statement.earner[rows] == 0], rows[statement.earner[rows] > 0]
+    classes = statement.population.price_class
+    price = prices[classes[true]].mean(axis=0) if true.size else statement.problem.price_per_kwh
+    reserve_kwh = _emergency_reserve(statement)
+    count = true.size
     plan = solve(
         DispatchProblem(
             assets=replace(
-                statement.assets.select(rows),
-                site_index=np.zeros(rows.size, dtype=np.int64),
-                node_index=np.full(rows.size, -1),
+                statement.assets.select(true),
+                site_index=np.zeros(count, dtype=np.int64),
+                node_index=np.full(count, -1),
             ),
             horizon=statement.problem.horizon,
             price_per_kwh=price,
-            sites=SiteLimits(groups.site_id[here], base_kw, groups.import_limit_kw[here], groups.export_limit_kw[here]),
+            sites=SiteLimits(
+                groups.site_id[here],
+                base_kw,
+                groups.import_limit_kw[here],
+                groups.export_limit_kw[here],
+                None if reserve_kwh is None else reserve_kwh[here],
+            ),
+            computing=_computing(statement, computers, price - prices[classes[computers]]),
         )
     )
-    off = prices[classes] - price  # where classes see different prices, the bound gives way by what that can make
-    most_kw = np.maximum(statement.assets.charge_kw[rows], statement.assets.discharge_kw[rows])
-    cost = plan.cost + float(np.sum(off * plan.power_kw * step_h))
-    return ExactAnswer(plan.power_kw, cost, plan.lower_bound - float(np.sum(np.abs(off) * most_kw[:, None] * step_h)))
+    power_kw = np.zeros((rows.size, step_h.size))
+    power_kw[statement.earner[rows] == 0], power_kw[statement.earner[rows] > 0] = plan.power_kw, plan.computing_kw
+    off = prices[classes[true]] - price  # where classes see different prices, the bound gives way by what that can make
+    most_kw = np.maximum(statement.assets.charge_kw[true], statement.assets.discharge_kw[true])
+    slack = float(np.sum(np.abs(off) * most_kw[:, None] * step_h))
+    return ExactAnswer(
+        power_kw,
+        plan.cost + float(np.sum(off * plan.power_kw * step_h)),
+        plan.lower_bound - slack,
+        plan.status is PlanStatus.BEST_EFFORT,
+    )
+
+
+def _emergency_reserve(statement: Statement) -> Numbers | None:  # [site]
+    groups, _ = limited_groups(statement.problem)
+    return None if groups is None else groups.emergency_reserve_kwh
+
+
+def _computing(statement: Statement, rows: NDArray[np.int64], value_per_kwh: Numbers) -> ComputingLoad | None:
+    """Computers among the assets as computers again, worth what their price lies below the others'."""
+    if not rows.size:
+        return None
+    assets = statement.assets.select(rows)
+    assert assets.availability is not None  # computers always have one
+    return ComputingLoad(
+        rows,
+        np.zeros(rows.size, dtype=np.int64),
+        np.full(rows.size, -1),
+        assets.charge_kw,
+        value_per_kwh,
+        assets.availability,
+    )

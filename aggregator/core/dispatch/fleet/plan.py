@@ -9,6 +9,7 @@ from time import perf_counter, process_time
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregator.core.dispatch.fleet.computers import with_computers
 from aggregator.core.dispatch.fleet.ladder import climb
 from aggregator.core.dispatch.fleet.misses import missed_group_limits, missed_needs, missed_rows
 from aggregator.core.dispatch.fleet.nested import plan_sites
@@ -53,24 +54,26 @@ def solve_fleet(
             first_kw = out_kw[:, 0].astype(np.float64)
             if statement.fixed_power_kw is not None:
                 first_kw += statement.fixed_power_kw[:, 0]
-            check_first_step(problem, first_kw)
-            on_first_step(first_kw)
+            check_first_step(statement.problem, first_kw)
+            on_first_step(first_kw[: len(problem.assets)])
 
     dispatch = plan(statement, gap=gap, known_duals=known_duals, when_written=hand_on)
     if statement.fixed_power_kw is not None:
         dispatch.power_kw[...] += statement.fixed_power_kw.astype(np.float32)
-    replayed = replay(problem, dispatch.power_kw, dispatch.given_way)
+    widened = with_computers(problem)
+    replayed = replay(widened.problem, dispatch.power_kw, dispatch.given_way)
     settled = _fixed_cost(statement)
     cost, lower_bound = dispatch.cost + settled, dispatch.lower_bound + settled
-    check_totals(cost, lower_bound, replayed, dispatch.missed_cost)
+    check_totals(cost, lower_bound, replayed, dispatch.missed_cost - widened.earned(dispatch.power_kw))
     missed = (
-        *missed_group_limits(problem, dispatch),
-        *missed_needs(problem, replayed, dispatch.given_way),
+        *missed_group_limits(widened.problem, dispatch),
+        *missed_needs(widened.problem, replayed, dispatch.given_way),
         *missed_rows(statement, dispatch),
     )
     return FleetPlan(
         asset_id=problem.assets.asset_id,
-        power_kw=dispatch.power_kw,
+        power_kw=dispatch.power_kw[: len(problem.assets)],
+        computing_kw=dispatch.power_kw[len(problem.assets) :],
         total_power_kw=replayed.total_kw,
         cost=cost,
         lower_bound=lower_bound,
@@ -115,5 +118,5 @@ def _fixed_cost(statement: Statement) -> float:
     problem, fixed_kw = statement.problem, statement.fixed_power_kw
     if fixed_kw is None:
         return 0.0
-    wear = problem.assets.wear_per_kwh[:, None] * np.maximum(-fixed_kw, 0.0)
+    wear = statement.assets.wear_per_kwh[:, None] * np.maximum(-fixed_kw, 0.0)
     return float(problem.horizon.step_h @ (problem.price_per_kwh * fixed_kw + wear).sum(axis=0))

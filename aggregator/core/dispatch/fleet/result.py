@@ -19,7 +19,8 @@ class FleetPlan:
 
     Attributes:
         power_kw: power of each asset in each step at the grid side, positive = charging; zero outside its window.
-        total_power_kw: their sum.
+        computing_kw: power of each computer in each step.
+        total_power_kw: sum of all set-points and computing.
         cost, lower_bound, gap: as in `DispatchPlan`.
         duals: what a kW more in each coupled row is worth, the best first; a later plan of much the same fleet begins with
             them.
@@ -29,6 +30,7 @@ class FleetPlan:
 
     asset_id: NDArray[Any]  # [asset]
     power_kw: NDArray[np.float32]  # [asset, step]
+    computing_kw: NDArray[np.float32]  # [computer, step]
     total_power_kw: Numbers  # [step]
     cost: float
     lower_bound: float

@@ -41,11 +41,13 @@ class ExactAnswer:
         power_kw: of every asset of the site.
         cost: energy and wear at the site's prices.
         lower_bound: of that cost.
+        gave_way: whether needs were given up to safety limits or the emergency reserve.
     """
 
     power_kw: Numbers  # [asset of the site, step]
     cost: float
     lower_bound: float
+    gave_way: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +77,8 @@ class Branch:
         rows: the site's assets in the fleet.
         crowd: the same assets, at the portfolio's prices of the last question.
         exactly: plans the site by the exact programme at given prices, [class, step].
+        by_programme: whether it does; from the first where the site holds an emergency reserve, which is no sum of power.
+        gave_way: whether that programme had to give up some driver's need.
     """
 
     rows: NDArray[np.int64]
@@ -82,7 +86,8 @@ class Branch:
     own_price: Numbers  # [class, step]
     exactly: Callable[[NDArray[np.int64], Numbers], ExactAnswer]
     prices: list[Numbers] = field(default_factory=list)  # that its known answers answered, [class, step] each
-    contradictory: bool = False
+    by_programme: bool = False
+    gave_way: bool = False
 
     def __post_init__(self) -> None:
         self.surcharge = np.zeros_like(self.own_price)
@@ -93,7 +98,7 @@ class Branch:
 
         `like` is a site that has just answered: a new one begins with what that one has learnt.
         """
-        if not self.contradictory:
+        if not self.by_programme:
             self._reprice(surcharge)
             self._run(gap, like)
             mix = self.generation.mix
@@ -101,8 +106,8 @@ class Branch:
             shares = self.generation.shares()
             group_kw = np.einsum("mg,mgt->gt", shares, np.array([one.block_kw[:, 0] for one in self.generation.known]))
             priced = float(np.sum(shares * np.array([one.cost for one in self.generation.known])))
-            self.contradictory = mix.objective - priced > MISSED_COST * max(1.0, abs(priced))
-        if self.contradictory:
+            self.by_programme = mix.objective - priced > MISSED_COST * max(1.0, abs(priced))
+        if self.by_programme:
             return self._exact_answer(surcharge)
         class_kw = np.zeros_like(self.own_price)
         np.add.at(class_kw, self.crowd.group_class, group_kw)
@@ -112,7 +117,7 @@ class Branch:
     @property
     def may_burn(self) -> bool:
         """Whether its best duals make some price negative."""
-        return not self.contradictory and bool(np.any(self.crowd.prices(self.generation.best_duals) < 0.0))
+        return not self.by_programme and bool(np.any(self.crowd.prices(self.generation.best_duals) < 0.0))
 
     def proof(self, answer: SiteAnswer) -> float:
         """The lower bound of its last answer, against plans that burn energy too."""
@@ -140,6 +145,7 @@ class Branch:
 
     def _exact_answer(self, surcharge: Numbers) -> SiteAnswer:
         found = self.exactly(self.rows, self.own_price + surcharge)
+        self.gave_way = found.gave_way
         class_kw = np.zeros_like(self.own_price)
         np.add.at(class_kw, self.crowd.population.price_class, found.power_kw)
         worth = float(np.sum(surcharge * class_kw * self.crowd.coupling.step_h))
@@ -186,7 +192,7 @@ class Sites:
         for number in numbers:
             branch = self.branches[number]
             answers.append(branch.answer(surcharge, gap, like))
-            if branch.crowd.coupling.limited and not branch.contradictory:
+            if branch.crowd.coupling.limited and not branch.by_programme:
                 like = branch
         return answers
 
@@ -224,10 +230,11 @@ def branches_of(
     own_price: Numbers,  # [class, step]
     site_of: NDArray[np.int64],  # [asset], −1 for none
     limits: Coupling,  # one block for each site, members unused
+    holds_reserve: NDArray[np.bool_],  # [site]
     exactly: Callable[[NDArray[np.int64], Numbers], ExactAnswer],
 ) -> list[Branch]:
     """A branch for every site with a limit and an asset, and one for all other assets."""
-    limited = (np.isfinite(limits.lower_kw) | np.isfinite(limits.upper_kw)).any(axis=1)
+    limited = (np.isfinite(limits.lower_kw) | np.isfinite(limits.upper_kw)).any(axis=1) | holds_reserve
     of = np.where((site_of >= 0) & np.append(limited, False)[site_of], site_of, -1)
     order = np.argsort(of, kind="stable")
     names, starts = np.unique(np.append(of, -1) if not of.size else of[order], return_index=True)
@@ -252,7 +259,9 @@ def branches_of(
         few = replace(population.select(rows, np.ones(rows.size)), group=group.astype(np.int64), groups=names_here.size)
         classes = np.zeros(names_here.size, dtype=np.int64)
         classes[group] = population.price_class[rows]
-        branches.append(Branch(rows, Crowd(few, coupling, own_price, classes), own_price, exactly))
+        branch = Branch(rows, Crowd(few, coupling, own_price, classes), own_price, exactly)
+        branch.by_programme = name >= 0 and bool(holds_reserve[name])
+        branches.append(branch)
     return branches
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregator.core.dispatch.fleet.computers import with_computers
 from aggregator.core.dispatch.fleet.coupling import Coupling
 from aggregator.core.dispatch.fleet.population import Population
 from aggregator.core.dispatch.fleet.response import AssetArrays
@@ -34,7 +35,8 @@ class Statement:
         fixed_power_kw: what the assets do in steps that are no longer free; None for nothing.
         site_of: site (or grid node, where only those have limits) of every asset; −1 for none.
         site_limits: a block of hard limits for every site; None where no site is limited.
-        assets: all assets, free of their fixed steps.
+        assets: all assets, free of their fixed steps, the computers after them.
+        earner: 0 for true assets; see `WithComputers`.
     """
 
     problem: DispatchProblem
@@ -46,10 +48,13 @@ class Statement:
     site_of: NDArray[np.int64]  # [asset]
     site_limits: Coupling | None
     assets: FlexibleAssets
+    earner: NDArray[np.int64]  # [asset]
 
 
-def state(problem: DispatchProblem) -> Statement:
+def state(given: DispatchProblem) -> Statement:
     """Raises InvalidInput where the problem has something that only the exact programme plans."""
+    widened = with_computers(given)
+    problem = widened.problem
     if field := reason_for_the_exact_programme(problem):
         raise InvalidInput(
             "is not planned by column generation", field=field, remedy="Plan it with the exact programme."
@@ -57,7 +62,7 @@ def state(problem: DispatchProblem) -> Statement:
     assets, fixed_power_kw = problem.assets, None
     if assets.fixed_power_kw is not None:
         assets, fixed_power_kw = play_out_fixed_power(assets, problem.horizon)
-    price_class, members, participates = _price_classes(problem)
+    price_class, class_earner, members, participates = _price_classes(problem, widened.earner)
     group, group_class = _groups(assets, price_class)
     population = Population(
         asset_arrays(assets, problem.horizon.step_h), price_class, group, np.ones(len(assets)), group_class.size
@@ -67,10 +72,11 @@ def state(problem: DispatchProblem) -> Statement:
         population,
         _coupling(problem, members, participates, fixed_power_kw),
         group_class,
-        np.tile(problem.price_per_kwh, (members.shape[1], 1)),
+        problem.price_per_kwh - widened.value_per_kwh[class_earner],
         fixed_power_kw,
         *_site_limits(problem, fixed_power_kw),
         assets,
+        widened.earner,
     )
 
 
@@ -106,19 +112,19 @@ def _site_limits(problem: DispatchProblem, fixed_power_kw: Numbers | None) -> tu
 def reason_for_the_exact_programme(problem: DispatchProblem) -> str:
     """The field that only the exact programme plans; empty if there is none."""
     assets, sites = problem.assets, problem.sites
-    reserve = None if sites is None else sites.emergency_reserve_kwh
     reasons = {
         "milestone_kwh": assets.milestone_kwh is not None,
-        "computing": problem.computing is not None and len(problem.computing) > 0,
         "reserves": bool(problem.reserves),
         "nodes": sites is not None and _limited(sites) and problem.nodes is not None and _limited(problem.nodes),
-        "emergency_reserve_kwh": reserve is not None and bool(np.any(reserve > 0)),
     }
     return next((field for field, present in reasons.items() if present), "")
 
 
 def _limited(groups: SiteLimits) -> bool:
-    return bool(np.isfinite(groups.import_limit_kw).any() or np.isfinite(groups.export_limit_kw).any())
+    limits_kw, reserve_kwh = (groups.import_limit_kw, groups.export_limit_kw), groups.emergency_reserve_kwh
+    return any(bool(np.isfinite(kw).any()) for kw in limits_kw) or (
+        reserve_kwh is not None and bool(np.any(reserve_kwh > 0))
+    )
 
 
 def asset_arrays(assets: FlexibleAssets, step_h: Numbers) -> AssetArrays:
@@ -161,17 +167,19 @@ def asset_arrays(assets: FlexibleAssets, step_h: Numbers) -> AssetArrays:
     )
 
 
-def _price_classes(problem: DispatchProblem) -> tuple[NDArray[np.int64], NDArray[np.bool_], list[EventTarget]]:
-    """Assets that take part in the same events see the same prices.
+def _price_classes(
+    problem: DispatchProblem, earner: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], list[EventTarget]]:
+    """Assets that take part in the same events, and earn the same, see the same prices.
 
     Returns:
-        class of every asset, members [block, class] of the portfolio's block and one for each event, and the events.
+        class of every asset, earner of every class, members [block, class] of the portfolio's block and one for each
+        event, and the events.
     """
-    count = len(problem.assets)
     targets = [target for target in problem.targets if not np.all(np.isnan(target.target_power_kw))]
-    number = np.zeros(count, dtype=np.int64)
-    if not targets:
-        return number, np.ones((1, 1), dtype=np.bool_), targets
+    if not targets and not earner.any():
+        return np.zeros(earner.size, dtype=np.int64), np.zeros(1, np.int64), np.ones((1, 1), dtype=np.bool_), targets
+    number = earner
     for target in targets:
         number = 2 * number + (1 if target.participates is None else target.participates)
     classes, price_class = np.unique(number, return_inverse=True)
@@ -180,7 +188,7 @@ def _price_classes(problem: DispatchProblem) -> tuple[NDArray[np.int64], NDArray
     members = np.ones((1 + len(targets), classes.size), dtype=np.bool_)
     for row in range(len(targets)):
         members[1 + row] = (classes >> (len(targets) - 1 - row)) & 1 == 1
-    return price_class.astype(np.int64), members, targets
+    return price_class.astype(np.int64), classes >> len(targets), members, targets
 
 
 def _groups(

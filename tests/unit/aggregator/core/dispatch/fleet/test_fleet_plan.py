@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 
 from aggregator.core.dispatch import (
+    ComputingLoad,
     EventTarget,
     MissKind,
     PlanCheckFailed,
@@ -20,6 +21,8 @@ from aggregator.core.dispatch import (
     TargetDirection,
     solve,
 )
+from aggregator.core.dispatch.appraisal import replay_energy
+from aggregator.core.dispatch.choice import in_full
 from aggregator.core.dispatch.fleet import ladder
 from aggregator.core.dispatch.fleet.answers import Crowd
 from aggregator.core.dispatch.fleet.generation import Generation
@@ -299,3 +302,78 @@ def test_numbers_are_dealt_out_evenly_among_those_who_are_alike():
     assert sorted(rows.tolist()) == list(range(4000))
     for first in range(0, 4000, 400):
         assert np.histogram(draw[first : first + 400], bins=4, range=(0, 1))[0].min() >= 95
+
+
+def hub_problem(cars=160, packs=12, **settings):
+    """Cars behind four connections and a hub of packs with an emergency reserve; some cars' computers could run."""
+    cars_problem = sited_problem(4, cars // 4)
+    fleet, steps = cars_problem.assets, 96
+    pack = study_problem(packs).assets
+    battery = replace(
+        pack,
+        asset_id=np.arange(cars, cars + packs),
+        site_index=np.full(packs, 4),
+        arrival_step=np.zeros(packs, dtype=int),
+        departure_step=np.full(packs, steps),
+        required_kwh=pack.energy_kwh,
+        discharge_kw=pack.charge_kw,
+        holds_reserve=np.ones(packs, dtype=bool),
+    )
+    fleet = replace(fleet, holds_reserve=np.zeros(cars, dtype=bool))
+    joined = {
+        name: np.concatenate([getattr(fleet, name), getattr(battery, name)])
+        for name in FlexibleAssets.__dataclass_fields__
+        if getattr(fleet, name) is not None
+    }
+    old = cars_problem.sites
+    none = np.full((1, steps), np.inf)
+    sites = SiteLimits(
+        np.arange(5),
+        np.vstack([old.base_load_kw, np.zeros((1, steps))]),
+        np.vstack([old.import_limit_kw, none]),
+        np.vstack([old.export_limit_kw, none]),
+        np.array([0.0, 0.0, 0.0, 0.0, 0.9 * battery.energy_kwh.sum()]),
+    )
+    plugged = FlexibleAssets(**joined).plugged(steps)[:cars:8].astype(float)
+    computing = ComputingLoad(
+        np.arange(plugged.shape[0]),
+        joined["site_index"][:cars:8],
+        np.full(plugged.shape[0], -1),
+        np.full(plugged.shape[0], 0.3),
+        np.where(np.arange(plugged.shape[0]) % 2, 0.22, 0.4)[:, None] * np.ones(steps),
+        plugged,
+    )
+    return replace(cars_problem, assets=FlexibleAssets(**joined), sites=sites, computing=computing, **settings)
+
+
+def test_a_hub_with_a_reserve_and_idle_computers_are_planned_with_the_fleet():
+    target = EventTarget(
+        "evening", np.where((np.arange(96) >= 24) & (np.arange(96) < 28), -30.0, np.nan), includes_computing=False
+    )
+    problem = hub_problem(targets=(target,))
+    plan, exact = solve_fleet(problem, gap=1e-3), solve(problem)
+    assert plan.status is PlanStatus.WITHIN_GAP and plan.gap <= 3e-3
+    assert sum(miss.kwh for miss in plan.missed) < 0.1  # of 30 kWh
+    assert plan.lower_bound - 1e-3 <= exact.cost <= plan.cost + 1e-3
+    assert plan.power_kw.shape == (172, 96) and plan.computing_kw.shape == (20, 96)
+    assert np.all(plan.computing_kw <= 0.3 * problem.computing.availability + 1e-5)
+    assert plan.computing_kw.sum() == pytest.approx(exact.computing_kw.sum(), rel=0.02)
+    energy_kwh = replay_energy(problem.assets, problem.horizon, plan.power_kw.astype(float))
+    assert energy_kwh[160:].sum(axis=0).min() >= problem.sites.emergency_reserve_kwh[4] - 0.01
+    full = in_full(problem, plan)
+    assert full.set_point_kw.shape == full.energy_kwh.shape == (172, 96)
+
+
+def test_computers_run_where_they_earn_more_than_their_power_costs():
+    computing = ComputingLoad(
+        np.array(["cpu"]),
+        np.array([-1]),
+        np.array([-1]),
+        np.array([0.5]),
+        np.array([[0.3, 0.3, 0.3]]),
+        np.array([[1.0, 1.0, 0.5]]),
+    )
+    problem = small.problem(small.assets(steps=3), [0.2, 0.4, 0.1], computing=computing)
+    plan = solve_fleet(problem, gap=1e-6)
+    assert plan.computing_kw[0].tolist() == pytest.approx([0.5, 0.0, 0.25])
+    assert plan.cost == pytest.approx(solve(problem).cost, abs=1e-5)
