@@ -217,3 +217,18 @@ def test_an_empty_region_gets_an_empty_plan(region: Region) -> None:
     )
     outcome = plan_region(region_id=empty.pk, trigger="schedule", now=NOW)
     assert (outcome.assets, outcome.schedules_queued, outcome.missed) == (0, 0, 0)
+
+
+def test_a_region_too_large_for_the_exact_programme_is_planned_to_a_proven_gap(transactional_db: None) -> None:
+    park_fleet(vehicles=520)
+    view = ask(900.0)
+    outcome = plan_event(event_id=view.event_id, now=NOW)
+    plan, planned = Plan.objects.get(pk=outcome.plan_id), event(view.event_id)
+    assert plan.solver == "column-generation"
+    assert plan.asset_count == 520 + 148
+    assert plan.lower_bound <= plan.cost and plan.gap <= 5e-3
+    assert planned.baseline_kw is not None
+    # a slot of 15 s weighs little in a day's cost: within two percent, which the tracking loop makes good
+    assert event_power_kw(plan, planned) == pytest.approx([planned.baseline_kw - 900.0] * 4, abs=18.0)
+    assert outcome.schedules_queued > 0
+    assert PlannedSchedule.objects.filter(plan=plan).count() == 520 + 148
