@@ -46,7 +46,20 @@ class Generation:
     rounds: int = 0
 
     def __post_init__(self) -> None:
-        self.master = Master(self.coupling, self.answers.groups)
+        self._master: Master | None = None
+
+    @property
+    def master(self) -> Master:
+        """The programme over all that is known; made again if it was let go."""
+        if self._master is None:
+            self._master = Master(self.coupling, self.answers.groups)
+            for answer in self.known:
+                self._master.add(answer)
+        return self._master
+
+    def rest(self) -> None:
+        """Let the programme go: a solver's object takes megabytes, and thousands of sites may wait side by side."""
+        self._master = None
 
     @property
     def gap(self) -> float:
@@ -55,9 +68,9 @@ class Generation:
 
     def remember(self, duals: Numbers, answer: Answer) -> None:
         """Take over what the groups are known to do at some duals."""
+        self.master.add(answer)
         self.memory.append(duals)
         self.known.append(answer)
-        self.master.add(answer)
 
     def learn_from(self, earlier: Generation) -> None:
         """Begin where others like these have ended: at their best duals, with answers to those that their mix follows."""

@@ -192,6 +192,8 @@ class Sites:
         for number in numbers:
             branch = self.branches[number]
             answers.append(branch.answer(surcharge, gap, like))
+            if not self.coupling.limited:  # it will not be asked again
+                branch.generation.rest()
             if branch.crowd.coupling.limited and not branch.by_programme:
                 like = branch
         return answers
