@@ -99,7 +99,6 @@ def plan_page(problem: DispatchProblem, answer: Answer) -> str:
     hours = problem.horizon.offset_s / 3600.0
     total_kw = answer.power_kw.sum(axis=0, dtype=np.float64)
     load_kw = problem.base_load_kw + total_kw
-    finite = lambda values: _held(np.where(np.isfinite(values), values, np.nan))  # noqa: E731
     ticks = [(float(hour), f"{hour:g} h") for hour in np.linspace(0, hours[-1], 9).round(1)]
     load = line_chart(
         "Load of the portfolio",
@@ -108,8 +107,8 @@ def plan_page(problem: DispatchProblem, answer: Answer) -> str:
         [
             Line("Load that is not steered", _held(problem.base_load_kw), "s0", steps=True),
             Line("With the plan", _held(load_kw), "s2", steps=True),
-            Line("Import limit", finite(problem.import_limit_kw), "target", steps=True),
-            Line("Export limit", finite(-problem.export_limit_kw), "target", steps=True),
+            Line("Import limit", _held(where_finite(problem.import_limit_kw)), "target", steps=True),
+            Line("Export limit", _held(where_finite(-problem.export_limit_kw)), "target", steps=True),
         ],
         x_ticks=ticks,
         unit="kW",
@@ -169,6 +168,11 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     head = "".join(f'<th scope="col">{escape(one)}</th>' for one in heads)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def where_finite(values: Numbers) -> Numbers:
+    """The values, with gaps where there is none to draw."""
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _held(values: Numbers) -> list[float]:

@@ -9,7 +9,6 @@ from time import perf_counter, process_time
 import numpy as np
 from numpy.typing import NDArray
 
-from aggregator.core.dispatch.fleet.computers import with_computers
 from aggregator.core.dispatch.fleet.ladder import climb
 from aggregator.core.dispatch.fleet.misses import missed_group_limits, missed_needs, missed_rows
 from aggregator.core.dispatch.fleet.nested import plan_sites
@@ -60,7 +59,7 @@ def solve_fleet(
     dispatch = plan(statement, gap=gap, known_duals=known_duals, when_written=hand_on)
     if statement.fixed_power_kw is not None:
         dispatch.power_kw[...] += statement.fixed_power_kw.astype(np.float32)
-    widened = with_computers(problem)
+    widened = statement.widened
     replayed = replay(widened.problem, dispatch.power_kw, dispatch.given_way)
     settled = _fixed_cost(statement)
     cost, lower_bound = dispatch.cost + settled, dispatch.lower_bound + settled

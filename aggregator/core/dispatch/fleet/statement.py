@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aggregator.core.dispatch.fleet.computers import with_computers
+from aggregator.core.dispatch.fleet.computers import WithComputers, with_computers
 from aggregator.core.dispatch.fleet.coupling import Coupling
 from aggregator.core.dispatch.fleet.population import Population
 from aggregator.core.dispatch.fleet.response import AssetArrays
@@ -36,7 +36,7 @@ class Statement:
         site_of: site (or grid node, where only those have limits) of every asset; −1 for none.
         site_limits: a block of hard limits for every site; None where no site is limited.
         assets: all assets, free of their fixed steps, the computers after them.
-        earner: 0 for true assets; see `WithComputers`.
+        widened: the problem as it is planned, with its computers among the assets.
     """
 
     problem: DispatchProblem
@@ -48,7 +48,12 @@ class Statement:
     site_of: NDArray[np.int64]  # [asset]
     site_limits: Coupling | None
     assets: FlexibleAssets
-    earner: NDArray[np.int64]  # [asset]
+    widened: WithComputers
+
+    @property
+    def earner(self) -> NDArray[np.int64]:  # [asset]
+        """0 for true assets; see `WithComputers`."""
+        return self.widened.earner
 
 
 def state(given: DispatchProblem) -> Statement:
@@ -76,7 +81,7 @@ def state(given: DispatchProblem) -> Statement:
         fixed_power_kw,
         *_site_limits(problem, fixed_power_kw),
         assets,
-        widened.earner,
+        widened,
     )
 
 
