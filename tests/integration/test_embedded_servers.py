@@ -238,6 +238,21 @@ def test_device_registered_while_the_broker_runs_speaks_in_its_own_branch_only(
     assert three.received == []
 
 
+def test_device_registered_before_the_broker_starts_is_let_in(listeners: list[Listener]) -> None:
+    servers = EmbeddedServers(given={"DATABASE_URL": "elsewhere", "REDIS_URL": "elsewhere"})
+    credentials_file = Path(servers.environment()["MQTT_CREDENTIALS_FILE"])
+    write_broker_credentials(credentials_file, {"early-charger": hash_broker_password("early")})
+    servers.launch()
+    try:
+        servers.wait_ready()
+        url = urlsplit(servers.environment()["MQTT_URL"])
+        access = BrokerAccess(url.hostname or "", url.port or 0, "", "", credentials_file, lambda *_: None)
+        listeners.append(Listener(access, "early-charger", "early"))
+        assert listeners[0].answer == "Success"
+    finally:
+        servers.stop()
+
+
 def test_last_will_on_a_foreign_topic_tells_nobody(mqtt_broker: BrokerAccess, listeners: list[Listener]) -> None:
     mqtt_broker.add_device("charger-4", "four")
     platform = Listener(mqtt_broker, mqtt_broker.user, mqtt_broker.password)

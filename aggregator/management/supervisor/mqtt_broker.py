@@ -87,7 +87,8 @@ class MqttBroker:
 
         Raises RuntimeError with the remedy if there is no broker to run.
         """
-        self.folder.mkdir(mode=0o700)
+        self.folder.mkdir(mode=0o700, exist_ok=True)  # devices enrolled before the broker starts have made it
+        self.folder.chmod(0o700)
         update_password_file(self.password_file, {PLATFORM_USER: hash_broker_password(self.password)})
         if self.mosquitto is None:
             python = amqtt_python()
