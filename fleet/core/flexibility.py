@@ -51,6 +51,8 @@ class FlexibleAssets:
         milestone_kwh: least energy wanted at the end of every step on top of the floor ("half full by 18:00"), NaN or
             zero where nothing is; None for none.
         holds_reserve: whether the asset's energy counts towards its site's emergency reserve; None for none.
+        ready_step: step from whose start on the need must be met and held until departure, because the driver may leave
+            earlier than stated (fleet.core.departure); None, or the departure step, for the need at departure only.
     """
 
     asset_id: NDArray[Any]  # [asset]
@@ -71,6 +73,7 @@ class FlexibleAssets:
     fixed_power_kw: Numbers | None = None  # [asset, step]
     milestone_kwh: Numbers | None = None  # [asset, step]
     holds_reserve: NDArray[np.bool_] | None = None  # [asset]
+    ready_step: NDArray[np.int64] | None = None  # [asset]
 
     def __post_init__(self) -> None:
         count = len(self.asset_id)
@@ -106,6 +109,8 @@ class FlexibleAssets:
             "departure_step",
             "comes before the arrival step",
         )
+        if self.ready_step is not None:
+            self._refuse(self.ready_step > self.departure_step, "ready_step", "lies after the departure step")
         if self.availability is not None:
             bad = ~((self.availability >= 0) & (self.availability <= 1)).all(axis=1)
             self._refuse(bad, "availability", "must lie between 0 and 1")
@@ -152,6 +157,14 @@ class FlexibleAssets:
         """Whether each asset can move power in each step."""
         step = np.arange(steps)
         return (step >= self.arrival_step[:, None]) & (step < self.departure_step[:, None])
+
+    def ready(self, steps: int) -> NDArray[np.bool_]:  # [asset, step]
+        """Steps at whose end the need must be met already, the last step of the window not included."""
+        if self.ready_step is None:
+            return np.zeros((len(self), steps), dtype=np.bool_)
+        step = np.arange(steps)
+        inside = (step >= self.arrival_step[:, None]) & (step < self.departure_step[:, None] - 1)
+        return inside & (step >= self.ready_step[:, None] - 1)
 
     def charge_limit_kw(self, steps: int) -> Numbers:  # [asset, step]
         """Largest charging power in every step: zero outside the window, scaled by the availability."""

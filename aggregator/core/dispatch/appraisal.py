@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from aggregator.core.dispatch.model import side_prices
 from aggregator.core.dispatch.preparation import PreparedProblem, sum_by_group
 from aggregator.core.dispatch.problem import DispatchProblem, EventTarget, SiteLimits
-from aggregator.core.dispatch.result import MissedPromise, MissKind
+from aggregator.core.dispatch.result import MissedPromise, MissKind, early_need_missed
 from common.horizon import Horizon
 from fleet.core.flexibility import FlexibleAssets, most_reachable_kwh
 
@@ -89,6 +89,7 @@ def missed_promises(
         *_missed_group_limits(problem, power_kw, computing_kw),
         *_missed_emergency_reserves(problem, energy_kwh),
         *_missed_departure_needs(problem, energy_kwh),
+        *_missed_early_needs(problem, energy_kwh),
         *_missed_floors(problem, energy_kwh),
         *_missed_portfolio_limits(problem, power_kw, computing_kw),
         *_missed_targets(problem, power_kw, computing_kw),
@@ -160,6 +161,16 @@ def _missed_departure_needs(problem: DispatchProblem, energy_kwh: Numbers) -> It
             reason,
             asset_id=assets.asset_id[row],
         )
+
+
+def _missed_early_needs(problem: DispatchProblem, energy_kwh: Numbers) -> Iterator[MissedPromise]:
+    """Needs that would be short if the driver left as early as the plan's probability allows for."""
+    assets, steps = problem.assets, problem.horizon.steps
+    if assets.ready_step is None:
+        return
+    short_kwh = np.where(assets.ready(steps), assets.required_kwh[:, None] - energy_kwh, 0.0)
+    for row in np.flatnonzero((short_kwh > NEGLIGIBLE_KWH).any(axis=1)):
+        yield early_need_missed(assets, int(row), int(short_kwh[row].argmax()), float(short_kwh[row].max()))
 
 
 def _missed_floors(problem: DispatchProblem, energy_kwh: Numbers) -> Iterator[MissedPromise]:

@@ -92,12 +92,17 @@ def _check_needs(problem: DispatchProblem, plan: DispatchPlan, energy_kwh: Numbe
     """Departure needs and floors, less what is listed."""
     assets = problem.assets
     need_listed = {miss.asset_id: miss.kwh for miss in plan.missed if miss.kind is MissKind.DEPARTURE_NEED}
+    early_listed = {miss.asset_id: miss.kwh for miss in plan.missed if miss.kind is MissKind.EARLY_NEED}
     floor_listed = {miss.asset_id: miss.kwh for miss in plan.missed if miss.kind is MissKind.FLOOR}
     for row in range(len(assets)):
         name, first, end = assets.asset_id[row], int(assets.arrival_step[row]), int(assets.departure_step[row])
         final = energy_kwh[row, end - 1] if end > 0 else assets.energy_kwh[row]
         if final + need_listed.get(name, 0.0) < assets.required_kwh[row] - TOLERANCE_KWH:
             findings.append(f"asset {name} leaves in step {end} with less than its need, and it is not listed")
+        ready = end if assets.ready_step is None else max(int(assets.ready_step[row]) - 1, first)
+        early = energy_kwh[row, ready : max(end - 1, 0)]
+        if early.size and early.min() + early_listed.get(name, 0.0) < assets.required_kwh[row] - TOLERANCE_KWH:
+            findings.append(f"asset {name} is not ready from step {ready} on, and it is not listed")
         inside = energy_kwh[row, first:end]
         wanted = np.full(inside.size, assets.floor_kwh[row])
         if assets.milestone_kwh is not None:

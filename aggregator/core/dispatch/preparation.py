@@ -113,13 +113,17 @@ def play_out_fixed_power(assets: FlexibleAssets, horizon: Horizon) -> tuple[Flex
 def clamped_least_kwh(assets: FlexibleAssets, horizon: Horizon) -> Numbers:  # [asset, step]
     """Least energy at the end of every step that the driver wants and the physics allow.
 
-    least_t = min(max(floor, milestone_t), most reachable by t) while plugged in, and at the last step of the window at
-    least min(required, most reachable by then). A battery that arrives below its floor is thereby charged at once.
+    least_t = min(max(floor, milestone_t), most reachable by t) while plugged in; from the step on by which the asset must
+    be ready, and at the last step of the window, at least min(required, most reachable by t). A battery that arrives
+    below its floor is thereby charged at once.
     """
     reachable_kwh = most_reachable_kwh(assets, horizon)
     wanted_kwh = np.repeat(assets.floor_kwh[:, None], horizon.steps, axis=1)
     if assets.milestone_kwh is not None:
         wanted_kwh = np.fmax(wanted_kwh, assets.milestone_kwh)
+    if assets.ready_step is not None:
+        needed_kwh = np.where(assets.ready(horizon.steps), assets.required_kwh[:, None], 0.0)
+        wanted_kwh = np.maximum(wanted_kwh, needed_kwh)
     least_kwh = np.where(assets.plugged(horizon.steps), np.minimum(wanted_kwh, reachable_kwh), 0.0)
     stays = np.flatnonzero(assets.departure_step > assets.arrival_step)
     last = assets.departure_step[stays] - 1

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.horizon import Horizon
+from fleet.core.flexibility import FlexibleAssets
 
 Numbers = NDArray[np.float64]
 
@@ -26,6 +27,7 @@ class MissKind(StrEnum):
     """What kind of promise is missed."""
 
     DEPARTURE_NEED = "departure_need"  # energy short at departure
+    EARLY_NEED = "early_need"  # energy short should the driver leave as early as the stated probability allows for
     FLOOR = "floor"  # energy below the floor while plugged in
     SITE_IMPORT_LIMIT = "site_import_limit"
     SITE_EXPORT_LIMIT = "site_export_limit"
@@ -61,6 +63,14 @@ class MissedPromise:
     asset_id: Any = None
     site_id: Any = None
     event_id: Any = None
+
+
+def early_need_missed(assets: FlexibleAssets, row: int, step: int, kwh: float) -> MissedPromise:
+    """The need of one asset, missed should its driver leave early; most is missing at the end of a step."""
+    reason = (
+        f"{kwh:.2f} kWh short of {assets.required_kwh[row]:.2f} kWh if the driver leaves early: there is no more power"
+    )
+    return MissedPromise(MissKind.EARLY_NEED, step, 0.0, kwh, 0.0, 0.0, reason, asset_id=assets.asset_id[row])
 
 
 @dataclass(frozen=True, eq=False)

@@ -88,7 +88,9 @@ def _joined(first: FlexibleAssets, second: FlexibleAssets, steps: int) -> Flexib
         if all(part is None for part in parts):
             continue
         for number, assets in enumerate((first, second)):
-            if parts[number] is None:
+            if parts[number] is None and name == "ready_step":
+                parts[number] = assets.departure_step
+            elif parts[number] is None:
                 shape = (len(assets),) if name == "holds_reserve" else (len(assets), steps)
                 parts[number] = np.full(shape, fills[name])
         if name == "asset_id":

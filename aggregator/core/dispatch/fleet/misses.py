@@ -11,7 +11,7 @@ from aggregator.core.dispatch.fleet.ladder import Dispatch
 from aggregator.core.dispatch.fleet.replay import Replay, group_load_kw
 from aggregator.core.dispatch.fleet.statement import Statement, limited_groups
 from aggregator.core.dispatch.problem import DispatchProblem
-from aggregator.core.dispatch.result import MissedPromise, MissKind
+from aggregator.core.dispatch.result import MissedPromise, MissKind, early_need_missed
 
 NEGLIGIBLE = 1e-3  # kW or kWh: what single precision may lose over a day
 NEGLIGIBLE_GROUP_KW = 2e-2  # the same, for the sum of a site
@@ -60,6 +60,10 @@ def missed_needs(problem: DispatchProblem, replayed: Replay, given_way: NDArray[
             0.0,
             f"{kwh:.2f} kWh short of {assets.required_kwh[row]:.2f} kWh: {SITE_CAUSE if given_way[row] else POWER_CAUSE}",
             asset_id=assets.asset_id[row],
+        )
+    for row in np.flatnonzero(replayed.early_short_kwh > NEGLIGIBLE):
+        yield early_need_missed(
+            assets, int(row), int(replayed.early_short_step[row]), float(replayed.early_short_kwh[row])
         )
     for row in np.flatnonzero(replayed.floor_short_kwh > NEGLIGIBLE):
         kwh, step = float(replayed.floor_short_kwh[row]), int(replayed.floor_short_step[row])

@@ -28,6 +28,8 @@ class Replay:
         energy_at_departure_kwh: at the end of each asset's window.
         floor_short_kwh: most that its energy lies below its floor while plugged in.
         floor_short_step: the step at whose end that is.
+        early_short_kwh: most that is missing of its need in steps from which on it must be ready, before departure.
+        early_short_step: the step at whose end that is.
         total_kw: sum of all set-points.
         energy_cost: at the steps' prices.
         wear_cost: of what is discharged.
@@ -37,6 +39,8 @@ class Replay:
     energy_at_departure_kwh: Numbers  # [asset]
     floor_short_kwh: Numbers  # [asset]
     floor_short_step: NDArray[np.int64]  # [asset]
+    early_short_kwh: Numbers  # [asset]
+    early_short_step: NDArray[np.int64]  # [asset]
     total_kw: Numbers  # [step]
     energy_cost: float
     wear_cost: float
@@ -54,8 +58,16 @@ def replay(
     excused = np.zeros(len(problem.assets), dtype=np.bool_) if given_way is None else given_way
     count, steps = len(problem.assets), problem.horizon.steps
     if power_kw.shape != (count, steps):
+        nothing, never = np.zeros(count), np.zeros(count, dtype=np.int64)
         return Replay(
-            *(np.zeros(count), np.zeros(count), np.zeros(count, dtype=np.int64), np.zeros(steps), 0.0, 0.0),
+            nothing,
+            nothing,
+            never,
+            nothing,
+            never,
+            np.zeros(steps),
+            0.0,
+            0.0,
             [f"set-points have shape {power_kw.shape}, not {(count, steps)}"],
         )
     parts = [
@@ -68,6 +80,8 @@ def replay(
         np.concatenate([part.energy_at_departure_kwh for part in parts]),
         np.concatenate([part.floor_short_kwh for part in parts]),
         np.concatenate([part.floor_short_step for part in parts]),
+        np.concatenate([part.early_short_kwh for part in parts]),
+        np.concatenate([part.early_short_step for part in parts]),
         np.sum([part.total_kw for part in parts], axis=0),
         float(sum(part.energy_cost for part in parts)),
         float(sum(part.wear_cost for part in parts)),
@@ -111,6 +125,7 @@ def _slice(
         fault[low] = (np.where(plugged[low], reached_kwh - energy_kwh[low], 0.0) > TOLERANCE_KWH).any(axis=1)
         short_step[low] = below_kwh.argmax(axis=1)
         short_kwh[low] = np.maximum(below_kwh.max(axis=1), 0.0)
+    early_kwh, early_step, late = _early_needs(assets, here, energy_kwh, usable * step_h)
     findings: list[str] = [] if np.all(np.isfinite(power)) else ["a set-point is not a number"]
     room_kw = most_kw[:, None] * usable - power
     give_kw = assets.discharge_kw[here][:, None] * usable + power
@@ -124,6 +139,7 @@ def _slice(
             "leaves with less than it needs and could have had",
         ),
         (fault & ~excused[here], "falls below its floor, or reaches it later than it could"),
+        (late & ~excused[here], "is ready for an early departure later than it could be"),
     ):
         findings.extend(
             f"asset {assets.asset_id[start + row]} {what}" for row in np.flatnonzero(bad)[:MOST_NAMED].tolist()
@@ -131,7 +147,29 @@ def _slice(
     total_kw = power.sum(axis=0)
     energy_cost = float(problem.price_per_kwh * step_h @ total_kw)
     wear_cost = float(assets.wear_per_kwh[here] @ given @ step_h)
-    return Replay(at_departure_kwh, short_kwh, short_step, total_kw, energy_cost, wear_cost, findings)
+    shorts = at_departure_kwh, short_kwh, short_step, early_kwh, early_step
+    return Replay(*shorts, total_kw, energy_cost, wear_cost, findings)
+
+
+def _early_needs(
+    assets: FlexibleAssets, here: slice, energy_kwh: Numbers, usable_h: Numbers
+) -> tuple[Numbers, NDArray[np.int64], NDArray[np.bool_]]:  # [asset] each
+    """What is missing, at most and when, where the need must be met before departure; and where more was possible."""
+    count = energy_kwh.shape[0]
+    short_kwh, short_step, late = np.zeros(count), np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.bool_)
+    if assets.ready_step is None:
+        return short_kwh, short_step, late
+    early = np.flatnonzero(assets.ready_step[here] < assets.departure_step[here])
+    rows = early + (here.start or 0)
+    gain_kw, needed_kwh = assets.charge_efficiency[rows] * assets.charge_kw[rows], assets.required_kwh[rows]
+    reach_kwh = assets.energy_kwh[rows, None] + np.cumsum(gain_kw[:, None] * usable_h[early], axis=1)
+    reach_kwh = np.minimum(reach_kwh, np.maximum(assets.capacity_kwh, assets.energy_kwh)[rows, None])
+    due = assets.select(rows).ready(energy_kwh.shape[1])
+    missing_kwh = np.where(due, needed_kwh[:, None] - energy_kwh[early], 0.0)
+    short_kwh[early], short_step[early] = np.maximum(missing_kwh.max(axis=1), 0.0), missing_kwh.argmax(axis=1)
+    excess_kwh = np.where(due, np.minimum(needed_kwh[:, None], reach_kwh) - energy_kwh[early], 0.0)
+    late[early] = (excess_kwh > TOLERANCE_KWH).any(axis=1)
+    return short_kwh, short_step, late
 
 
 def _plugged(assets: FlexibleAssets, here: slice, steps: int) -> NDArray[np.bool_]:  # [asset, step]

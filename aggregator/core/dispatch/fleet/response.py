@@ -4,7 +4,8 @@ With x_t for the energy that the battery gains in step t, the asset solves
 
     min  Σ step_h · (price · (c − d) + wear · d)
     s.t. x_t = step_h · (charge_efficiency · c_t − d_t / discharge_efficiency),   0 ≤ c_t ≤ charge_kw,  0 ≤ d_t ≤ discharge_kw
-         least_t ≤ energy + x_1 + … + x_t ≤ ceiling,   and at departure at least the target.
+         least_t ≤ energy + x_1 + … + x_t ≤ ceiling,   and at departure at least the target;
+         from the step on by which the asset must be ready, least_t is the target too, as far as it can be reached.
 
 Let q be what a kWh in the battery is worth. While no limit of the energy binds, q is the same in all steps, and
 
@@ -41,11 +42,13 @@ class AssetArrays(NamedTuple):
 
     Attributes:
         target_kwh: energy that must be there at departure: the need, clamped to what the asset can reach.
+        ready_step: the target must be there from the start of this step on; the departure step if only then.
         last_step_part: part of the power limits that is usable in the asset's last step, 0 to 1.
     """
 
     arrival_step: NDArray[np.int64]  # [asset]
     departure_step: NDArray[np.int64]  # [asset]
+    ready_step: NDArray[np.int64]  # [asset]
     energy_kwh: Numbers  # [asset]
     target_kwh: Numbers  # [asset]
     ceiling_kwh: Numbers  # [asset]
@@ -147,7 +150,7 @@ def _lay_out_limits(
                 work.loss_kwh[step] = 0.0
     work.gain_kwh[end - 1] *= assets.last_step_part[row]
     work.loss_kwh[end - 1] *= assets.last_step_part[row]
-    if assets.energy_kwh[row] < assets.floor_kwh[row]:
+    if assets.energy_kwh[row] < assets.floor_kwh[row] or assets.ready_step[row] < end:
         reach_kwh = assets.energy_kwh[row]
         for step in range(first, end):
             reach_kwh += work.gain_kwh[step]
@@ -224,10 +227,13 @@ def _worst_crossing(
     """The step at whose end a limit of the energy is crossed most, and that limit; (−1, 0) if none is crossed."""
     ceiling_kwh, floor_kwh = assets.ceiling_kwh[row], assets.floor_kwh[row]
     starts_low = assets.energy_kwh[row] < floor_kwh
+    ready_from = assets.ready_step[row] - 1 if assets.ready_step[row] < assets.departure_step[row] else stop
     energy_kwh, worst_kwh, cut, bound_kwh = from_kwh, tolerance_kwh, -1, 0.0
     for step in range(start, stop if may_end_higher else stop - 1):
         energy_kwh += work.charged_kwh[step] - work.drained_kwh[step]
         least_kwh = min(floor_kwh, work.reach_kwh[step]) if starts_low else floor_kwh
+        if step >= ready_from:
+            least_kwh = max(least_kwh, min(assets.target_kwh[row], work.reach_kwh[step]))
         if energy_kwh - ceiling_kwh > worst_kwh:
             worst_kwh, cut, bound_kwh = energy_kwh - ceiling_kwh, step, ceiling_kwh
         if least_kwh - energy_kwh > worst_kwh:

@@ -159,6 +159,7 @@ def asset_arrays(assets: FlexibleAssets, step_h: Numbers) -> AssetArrays:
     return AssetArrays(
         arrival_step=np.ascontiguousarray(assets.arrival_step),
         departure_step=np.ascontiguousarray(assets.departure_step),
+        ready_step=np.ascontiguousarray(assets.departure_step if assets.ready_step is None else assets.ready_step),
         energy_kwh=np.ascontiguousarray(assets.energy_kwh),
         target_kwh=np.minimum(np.maximum(assets.required_kwh, floor_kwh), reach_kwh),
         ceiling_kwh=ceiling_kwh,

@@ -58,7 +58,8 @@ def direct_optimum(problem):
             running[into], running[out] = h * gain, -h / loss
             reach = min(ceiling, reach + h * gain * float(assets.charge_kw[row]))
             least = min(float(assets.floor_kwh[row]), reach)
-            if step == assets.departure_step[row] - 1:
+            ready = assets.departure_step[row] if assets.ready_step is None else assets.ready_step[row]
+            if step >= min(ready, assets.departure_step[row]) - 1:
                 least = max(least, min(float(assets.required_kwh[row]), reach))
             start = float(assets.energy_kwh[row])
             programme.row(least - 1e-9 - start, ceiling - start, dict(running))

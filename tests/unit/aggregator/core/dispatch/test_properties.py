@@ -37,7 +37,9 @@ def asset_columns(draw, count, steps):
     arrival = np.array([draw(st.integers(0, steps)) for _ in range(count)], dtype=int)
     departure = np.array([draw(st.integers(int(at), steps)) for at in arrival], dtype=int)
     capacity = column(st.sampled_from([0.0, 10.0, 40.0]))
+    ready = np.array([draw(st.integers(0, int(at))) for at in departure], dtype=int)
     return {
+        "ready_step": np.where(draw(st.booleans()), ready, departure),
         "asset_id": np.arange(count),
         "site_index": np.array([draw(st.integers(-1, 1)) for _ in range(count)], dtype=int),
         "node_index": np.full(count, -1),

@@ -105,6 +105,17 @@ def test_needs_and_floors_that_physics_forbid_are_listed_by_asset():
     assert plan.power_kw[1, 0] == pytest.approx(10.0, abs=1e-4)  # below its floor it charges at once
 
 
+@pytest.mark.parametrize("method", [solve, lambda problem: solve_fleet(problem, gap=1e-6)])
+def test_a_driver_who_may_leave_early_is_ready_then_and_what_physics_forbid_is_listed(method):
+    fleet = small.assets(2, steps=4, required_kwh=[30.0, 35.0], ready_step=[2, 1], discharge_kw=0.0)
+    plan = method(small.problem(fleet, [0.5, 0.4, 0.9, 0.1]))
+    assert plan.power_kw[0].tolist() == pytest.approx([0.0, 10.0, 0.0, 0.0], abs=1e-4)
+    assert plan.power_kw[1].tolist() == pytest.approx([10.0, 5.0, 0.0, 0.0], abs=1e-4)  # as soon as it can
+    (miss,) = plan.missed
+    assert (miss.kind, miss.asset_id, miss.step) == (MissKind.EARLY_NEED, "car-1", 0)
+    assert miss.kwh == pytest.approx(5.0, abs=1e-3)
+
+
 def test_an_event_of_some_participants_is_met_by_them():
     fleet = small.assets(count=4, steps=3, charge_efficiency=0.95, discharge_efficiency=0.95, wear_per_kwh=0.05)
     taking_part = np.array([True, True, False, False])

@@ -42,6 +42,8 @@ def assert_within_limits(assets, step_h, charged, drained, row=0):
         reach += step_h[step] * assets.charge_kw[row] * assets.charge_efficiency[row]
         assert energy[step] <= arrays.ceiling_kwh[row] + TOLERANCE_KWH
         assert energy[step] >= min(arrays.floor_kwh[row], reach) - TOLERANCE_KWH
+        if step >= arrays.ready_step[row] - 1:
+            assert energy[step] >= min(arrays.target_kwh[row], reach) - TOLERANCE_KWH
     if assets.departure_step[row] > assets.arrival_step[row]:
         assert energy[assets.departure_step[row] - 1] >= arrays.target_kwh[row] - TOLERANCE_KWH
 
@@ -97,6 +99,12 @@ def test_a_step_that_can_be_used_in_part_counts_in_part():
     assets = small.assets(steps=2, energy_kwh=0.0, required_kwh=40.0, availability=np.array([[1.0, 0.5]]))
     charged, drained, _ = response(assets, [0.2, 0.1], np.ones(2))
     assert charged.tolist() == [10.0, 5.0] and not drained.any()
+
+
+def test_from_the_step_on_by_which_it_must_be_ready_it_holds_its_need():
+    assets = small.assets(steps=4, required_kwh=30.0, ready_step=2, discharge_kw=0.0)
+    charged, drained, _ = response(assets, [0.5, 0.4, 0.9, 0.1], np.ones(4))
+    assert charged.tolist() == [0.0, 10.0, 0.0, 0.0] and not drained.any()
 
 
 def test_below_its_floor_it_charges_at_once_at_any_price():
