@@ -116,6 +116,8 @@ USE_TZ = True
 USE_I18N = True
 
 STATIC_URL = "/static/"
+# a folder of register profiles for inverters without SunSpec, beside those that ship with the platform
+MODBUS_PROFILES_DIR = env.str("MODBUS_PROFILES_DIR", default="")
 STATIC_ROOT = RUN_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "aggregator" / "portal" / "static"]
 WHITENOISE_USE_FINDERS = True

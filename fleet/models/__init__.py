@@ -4,7 +4,7 @@ from fleet.models.asset import Asset, AssetKind
 from fleet.models.charger import Charger, ChargerProtocol, Connector, ConnectorStatus, Evse, IdToken
 from fleet.models.command import CommandKind, CommandState, DeviceCommand
 from fleet.models.consent import Consent, ConsentService
-from fleet.models.hub import Inverter, Meter, MeterRole, Pack, PackHealthRecord
+from fleet.models.hub import Inverter, Meter, MeterRole, ModbusFraming, Pack, PackHealthRecord
 from fleet.models.owner import Owner
 from fleet.models.reading import DeviceMessage, Reading
 from fleet.models.session import ChargingSession
@@ -32,6 +32,7 @@ __all__ = [
     "Inverter",
     "Meter",
     "MeterRole",
+    "ModbusFraming",
     "OnboardComputer",
     "OperationMode",
     "Owner",

@@ -4,14 +4,26 @@ from django.db import models
 from django.db.models import F, Q
 
 
+class ModbusFraming(models.TextChoices):
+    """How Modbus messages are framed on the TCP connection."""
+
+    TCP = "tcp", "Modbus TCP"
+    RTU_OVER_TCP = "rtu_over_tcp", "Modbus RTU over TCP"
+
+
 class Inverter(models.Model):
-    """A Modbus TCP end-point: an inverter with its own unit, its packs as further units behind it."""
+    """A Modbus end-point reached over TCP: an inverter with its own unit, its packs as further units behind it.
+
+    `register_profile` names the profile of an inverter that does not speak SunSpec; empty for one that does.
+    """
 
     identity = models.CharField(max_length=60, unique=True)
     site = models.ForeignKey("fleet.Site", on_delete=models.PROTECT, related_name="inverters")
     host = models.CharField(max_length=120)
     port = models.PositiveIntegerField()
     device_id = models.PositiveSmallIntegerField(default=1)
+    framing = models.CharField(max_length=15, choices=ModbusFraming, default=ModbusFraming.TCP)
+    register_profile = models.CharField(max_length=60, blank=True, help_text="empty: SunSpec")
     max_charge_kw = models.FloatField()
     max_discharge_kw = models.FloatField()
     connected = models.BooleanField(default=False)
@@ -114,6 +126,7 @@ class Meter(models.Model):
     host = models.CharField(max_length=120)
     port = models.PositiveIntegerField()
     device_id = models.PositiveSmallIntegerField(default=1)
+    framing = models.CharField(max_length=15, choices=ModbusFraming, default=ModbusFraming.TCP)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["host", "port", "device_id"], name="meter_address_unique")]

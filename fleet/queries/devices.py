@@ -185,7 +185,7 @@ def _device_row(row: Asset, state: AssetState | None) -> DeviceRow:
         site_name=row.site.name,
         region_code=row.site.grid_node.region.code,
         time_zone=row.site.time_zone,
-        protocol=evse.charger.get_protocol_display() if evse is not None else "Modbus TCP",
+        protocol=evse.charger.get_protocol_display() if evse is not None else "Modbus",
         connected=row.connected,
         fault=row.fault,
         last_seen_at=row.last_seen_at,
@@ -259,6 +259,7 @@ def _charger_view(charger: Charger) -> DeviceView:
 
 def _pack_or_meter_view(asset: Asset) -> DeviceView:
     pack, meter = getattr(asset, "pack", None), getattr(asset, "meter", None)
+    endpoint = pack.inverter if pack is not None else meter
     facts: list[tuple[str, str]] = []
     traced = [asset.identity]
     if pack is not None:
@@ -266,6 +267,7 @@ def _pack_or_meter_view(asset: Asset) -> DeviceView:
         facts = [
             ("inverter", pack.inverter.identity),
             ("unit", str(pack.device_id)),
+            *((("register_profile", pack.inverter.register_profile),) if pack.inverter.register_profile else ()),
             ("origin", pack.origin),
             ("nameplate", f"{pack.nameplate_kwh:g} kWh"),
             ("state_of_health", f"{pack.state_of_health_fraction:.0%}"),
@@ -292,7 +294,7 @@ def _pack_or_meter_view(asset: Asset) -> DeviceView:
         site_name=asset.site.name,
         region_code=asset.site.grid_node.region.code,
         time_zone=asset.site.time_zone,
-        protocol="Modbus TCP",
+        protocol=endpoint.get_framing_display() if endpoint is not None else "",
         connected=asset.connected,
         last_seen_at=asset.last_seen_at,
         facts=tuple(facts),

@@ -15,14 +15,17 @@ class ModbusDevice:
     asset_id: int
     identity: str
     is_pack: bool
+    register_profile: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ModbusEndpoint:
-    """A host and port, the inverters that are reached by it, and the units behind it."""
+    """A host and port, the inverters that are reached by it, and the units behind it. `framing` is "tcp" or
+    "rtu_over_tcp"; all that stands behind one port shares it."""
 
     host: str
     port: int
+    framing: str
     inverter_ids: tuple[int, ...]
     devices: tuple[ModbusDevice, ...]
 
@@ -30,17 +33,22 @@ class ModbusEndpoint:
 def modbus_endpoints() -> list[ModbusEndpoint]:
     """All end-points, in the order of host and port."""
     inverters: dict[tuple[str, int], list[int]] = {}
+    framing: dict[tuple[str, int], str] = {}
     devices: dict[tuple[str, int], list[ModbusDevice]] = {}
     for inverter in Inverter.objects.all():
         inverters.setdefault((inverter.host, inverter.port), []).append(inverter.pk)
+        framing.setdefault((inverter.host, inverter.port), inverter.framing)
     for pack in Pack.objects.select_related("asset", "inverter"):
         address = (pack.inverter.host, pack.inverter.port)
-        device = ModbusDevice(pack.device_id, pack.asset_id, pack.asset.identity, is_pack=True)
+        device = ModbusDevice(pack.device_id, pack.asset_id, pack.asset.identity, True, pack.inverter.register_profile)
         devices.setdefault(address, []).append(device)
     for meter in Meter.objects.select_related("asset"):
         device = ModbusDevice(meter.device_id, meter.asset_id, meter.asset.identity, is_pack=False)
         devices.setdefault((meter.host, meter.port), []).append(device)
+        framing.setdefault((meter.host, meter.port), meter.framing)
     return [
-        ModbusEndpoint(host, port, tuple(inverters.get((host, port), ())), tuple(sorted(devices.get((host, port), ()))))
-        for host, port in sorted(inverters.keys() | devices.keys())
+        ModbusEndpoint(
+            *address, framing[address], tuple(inverters.get(address, ())), tuple(sorted(devices.get(address, ())))
+        )
+        for address in sorted(inverters.keys() | devices.keys())
     ]

@@ -22,6 +22,8 @@ RAMP_S = 1.0
 HEARTBEAT_LOST_S = 15.0
 MINIMUM_SOC_FRACTION = 0.05
 METER_NOISE_KW = 0.004
+SOUND_CELL_SPREAD_V = 0.02
+CELL_EMPTY_V, CELL_FULL_V = 3.3, 4.15
 CURVE = ChargingCurve(taper_from_fraction=0.9, full_power_fraction=0.3)
 
 AMBIENT_C = 22.0
@@ -60,12 +62,20 @@ class PackBank:
         # faults on demand
         self.tripped = np.zeros(count, dtype=np.bool_)
         self.stuck = np.zeros(count, dtype=np.bool_)
+        self.alarmed = np.zeros(count, dtype=np.bool_)
+        # between the strongest and the weakest cell; a sound pack has some hundredths of a volt
+        self.cell_spread_v = np.full(count, SOUND_CELL_SPREAD_V)
         self._now_s = now_s
         self._random = np.random.default_rng(noise_seed)
 
     @property
     def soc_fraction(self) -> Numbers:
         return np.clip(self.energy_kwh / self.capacity_kwh, 0.0, 1.0)
+
+    @property
+    def cell_voltage_v(self) -> Numbers:
+        """Mean voltage of the cells: a straight line from empty to full, which is near enough for a meter's eye."""
+        return CELL_EMPTY_V + (CELL_FULL_V - CELL_EMPTY_V) * self.soc_fraction
 
     def control(self, pack: int, *, power_kw: float, fail_safe_kw: float, reverts_at_s: float, now_s: float) -> None:
         """Take a set-point for one pack; it counts as a sign of life of whoever gave it."""

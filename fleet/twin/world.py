@@ -18,6 +18,8 @@ from common.errors import InvalidInput
 
 OCPP_PROTOCOLS = ("ocpp1.6", "ocpp2.0.1", "ocpp2.1")
 PROTOCOLS = (*OCPP_PROTOCOLS, "mqtt")
+FRAMINGS = ("tcp", "rtu_over_tcp")
+DIALECTS = ("sunspec", "sunspec_legacy", "victron_ess")
 REMEDY = "Write the world again with seed_portfolio, or mend the file."
 
 
@@ -91,7 +93,11 @@ class WorldPack:
 
 @dataclass(frozen=True, slots=True)
 class WorldInverter:
-    """An inverter and the packs behind its TCP port."""
+    """An inverter and the packs behind its TCP port.
+
+    `framing` is "tcp" or "rtu_over_tcp"; `dialect` "sunspec" (models 7xx), "sunspec_legacy" (1xx) or "victron_ess", which
+    is no SunSpec at all.
+    """
 
     identity: str
     host: str
@@ -100,6 +106,9 @@ class WorldInverter:
     max_discharge_kw: float
     device_id: int = 1
     packs: tuple[WorldPack, ...] = ()
+    framing: str = "tcp"
+    dialect: str = "sunspec"
+    base_address: int = 40_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +237,10 @@ def _check_values(world: World) -> None:
                 0 <= evse.min_charge_kw <= evse.max_charge_kw, f"{here}.evses", "0 ≤ min_charge_kw ≤ max_charge_kw"
             )
             _require(evse.max_discharge_kw >= 0, f"{here}.evses.max_discharge_kw", "it is never negative")
+    for index, inverter in enumerate(world.inverters):
+        here = f"inverters[{index}]"
+        _require(inverter.framing in FRAMINGS, f"{here}.framing", f"{inverter.framing!r} is none of {FRAMINGS}")
+        _require(inverter.dialect in DIALECTS, f"{here}.dialect", f"{inverter.dialect!r} is none of {DIALECTS}")
     for index, car in enumerate(world.cars):
         here = f"cars[{index}]"
         _require(car.battery_capacity_kwh > 0, f"{here}.battery_capacity_kwh", "it must be above 0")

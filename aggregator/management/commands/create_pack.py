@@ -8,6 +8,8 @@ from django.utils import timezone
 
 from aggregator.management.json_command import JsonCommand, decimal_option
 from aggregator.management.places import site_or_default
+from fleet.devices.modbus.discovery import profile_folders
+from fleet.devices.modbus.profile import load_profile
 from fleet.operations.assets import (
     CONSENT_SERVICES,
     PackSpecification,
@@ -21,7 +23,7 @@ from fleet.operations.assets import (
 
 class Command(JsonCommand):
     option_of_field = {"consents": "consent"}
-    help = "Register a pack at a Modbus TCP address; the inverter there is registered with it if it is not yet."
+    help = "Register a pack at a Modbus address; the inverter there is registered with it if it is not yet."
 
     def add_options(self, parser: CommandParser) -> None:
         parser.add_argument("--host", required=True)
@@ -31,6 +33,15 @@ class Command(JsonCommand):
         parser.add_argument("--site", default="", help="identity of the site of a new inverter; default: the only one")
         parser.add_argument("--inverter-identity", default="", help="of a new inverter; default: INV-<host>-<port>")
         parser.add_argument("--inverter-device-id", type=int, default=1, help="Modbus unit of a new inverter")
+        parser.add_argument(
+            "--framing",
+            default="tcp",
+            choices=("tcp", "rtu_over_tcp"),
+            help="of a new inverter: Modbus TCP, or RTU frames passed on by a serial gateway",
+        )
+        parser.add_argument(
+            "--register-profile", default="", help="of a new inverter without SunSpec: the name of its profile"
+        )
         parser.add_argument("--inverter-max-charge-kw", type=float, default=100.0)
         parser.add_argument("--inverter-max-discharge-kw", type=float, default=100.0)
         parser.add_argument("--nameplate-kwh", type=float, default=24.0)
@@ -85,6 +96,8 @@ class Command(JsonCommand):
 
 
 def _new_inverter(options: dict[str, Any]) -> RegisteredInverter:
+    if options["register_profile"]:
+        load_profile(options["register_profile"], folders=profile_folders())
     return register_inverter(
         identity=options["inverter_identity"] or f"INV-{options['host']}-{options['port']}",
         site_identity=site_or_default(options["site"]),
@@ -93,4 +106,6 @@ def _new_inverter(options: dict[str, Any]) -> RegisteredInverter:
         device_id=options["inverter_device_id"],
         max_charge_kw=options["inverter_max_charge_kw"],
         max_discharge_kw=options["inverter_max_discharge_kw"],
+        framing=options["framing"],
+        register_profile=options["register_profile"],
     )

@@ -13,17 +13,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from common.errors import PlatformError
 from fleet.core.timetable import PowerTimetable
 from fleet.devices.modbus.endpoint import Endpoint
-from fleet.devices.modbus.pack import PackUnit
+from fleet.devices.modbus.pack import SteeredPack
+from fleet.devices.modbus.profile import InvalidProfile
 from fleet.devices.modbus.sunspec import SunSpecError
-from fleet.devices.modbus.wire import ModbusFault, Refused, Unreachable
+from fleet.devices.modbus.wire import Busy, ModbusFault, Refused, Unreachable
 from fleet.models import CommandKind
 from fleet.operations.commands import CommandOutcome, DueCommand
 
 logger = logging.getLogger(__name__)
 
 RETRY_S = 1.0
+BUSY_RETRIES, BUSY_RETRY_S = 5, 0.3
 FIND_WITHIN_S, FIND_EVERY_S = 4.0, 0.1
 
 
@@ -52,7 +55,7 @@ class PackControl:
     def __init__(
         self,
         *,
-        find: Callable[[int], tuple[Endpoint, PackUnit] | None],
+        find: Callable[[int], tuple[Endpoint, SteeredPack] | None],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._find = find
@@ -83,8 +86,8 @@ class PackControl:
         self._follow(command.asset_id, following)
         await self._wait_until_found(command.asset_id)
         try:
-            sent_at, power_kw = await self._write(command.asset_id, following)
-        except (Refused, SunSpecError) as fault:
+            sent_at, power_kw = await self._write_patiently(command.asset_id, following)
+        except (Refused, SunSpecError, InvalidProfile) as fault:
             return self._refused(command, str(fault), now)
         except ModbusFault:
             return None
@@ -104,7 +107,7 @@ class PackControl:
         """Write the entry that holds now again: the pack was away and may have forgotten it."""
         following = self._current.get(asset_id)
         if following is not None and following.timetable.power_at(self._clock()) is not None:
-            with suppress(ModbusFault, SunSpecError):  # the next entry, or the next return, tries again
+            with suppress(PlatformError):  # the next entry, or the next return, tries again
                 await self._write(asset_id, following)
 
     def stop(self) -> None:
@@ -142,7 +145,7 @@ class PackControl:
             try:
                 await self._write(asset_id, following)
                 return
-            except (ModbusFault, SunSpecError) as fault:
+            except PlatformError as fault:
                 if not complained:
                     logger.warning("asset %d does not take entry %d of its schedule: %s", asset_id, entry, fault)
                 complained = True
@@ -154,8 +157,17 @@ class PackControl:
         while self._find(asset_id) is None and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(FIND_EVERY_S)
 
+    async def _write_patiently(self, asset_id: int, following: _Following) -> tuple[datetime, float]:
+        """As `_write`, and again for a moment while the device says that it is busy."""
+        for _ in range(BUSY_RETRIES):
+            try:
+                return await self._write(asset_id, following)
+            except Busy:
+                await asyncio.sleep(BUSY_RETRY_S)
+        return await self._write(asset_id, following)
+
     async def _write(self, asset_id: int, following: _Following) -> tuple[datetime, float]:
-        """Write the entry that holds now; returns when, and its power. Raises ModbusFault, SunSpecError."""
+        """Write the entry that holds now; returns when, and its power. Raises ModbusFault, SunSpecError, InvalidProfile."""
         found = self._find(asset_id)
         if found is None:
             raise Unreachable(f"The pack of asset {asset_id} cannot be reached.", field="asset_id")

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from fleet.devices.modbus.pack import MeterUnit, PackUnit, meter_unit, pack_unit
-from fleet.devices.modbus.sunspec import SunSpecError
-from fleet.devices.modbus.wire import ModbusFault, ModbusLink, Unreachable
+from common.errors import PlatformError
+from fleet.devices.modbus.discovery import find_pack, profile_folders
+from fleet.devices.modbus.pack import MeterUnit, SteeredPack, meter_unit
+from fleet.devices.modbus.wire import ModbusLink, Unreachable
 from fleet.operations.telemetry import MeterReading
 from fleet.queries.hub import ModbusDevice, ModbusEndpoint
 
@@ -32,7 +33,7 @@ class PolledDevice:
 
     device: ModbusDevice
     phase: int
-    unit: PackUnit | MeterUnit | None = None
+    unit: SteeredPack | MeterUnit | None = None
     misses: int = 0
     ask_again_at: float = 0.0
     complaint: str = ""
@@ -60,8 +61,8 @@ class Endpoint:
     def __init__(self, endpoint: ModbusEndpoint, *, report: Callable[[Endpoint, EndpointReport], None]) -> None:
         self.endpoint = endpoint
         self._report = report
-        self._polling = ModbusLink(endpoint.host, endpoint.port)
-        self._control = ModbusLink(endpoint.host, endpoint.port)
+        self._polling = ModbusLink(endpoint.host, endpoint.port, framing=endpoint.framing)
+        self._control = ModbusLink(endpoint.host, endpoint.port, framing=endpoint.framing)
         self._devices: dict[int, PolledDevice] = {}
         self._was_connected = False
         self._complained = False
@@ -83,10 +84,12 @@ class Endpoint:
     def asset_ids(self) -> list[int]:
         return list(self._devices)
 
-    def pack(self, asset_id: int) -> PackUnit | None:
+    def pack(self, asset_id: int) -> SteeredPack | None:
         """A pack that answers."""
         polled = self._devices.get(asset_id)
-        return polled.unit if polled and polled.reachable and isinstance(polled.unit, PackUnit) else None
+        if polled is None or not polled.reachable or isinstance(polled.unit, MeterUnit):
+            return None
+        return polled.unit
 
     async def control_link(self) -> ModbusLink:
         """The connection for set-points. Raises Unreachable."""
@@ -151,20 +154,24 @@ class Endpoint:
             turn = round_number + polled.phase
             with_battery = not was_reachable or turn % BATTERY_EVERY == 0
             report.readings.append(await polled.unit.read_meter(self._polling, with_battery=with_battery))
-            if isinstance(polled.unit, PackUnit) and (not was_reachable or turn % HEARTBEAT_EVERY == 0):
+            if not isinstance(polled.unit, MeterUnit) and (not was_reachable or turn % HEARTBEAT_EVERY == 0):
                 await polled.unit.beat_heart(self._polling)
         except Unreachable:
             raise
-        except (ModbusFault, SunSpecError) as fault:
+        except PlatformError as fault:
             self._miss(polled, report, str(fault))
             return
         if polled.complaint or not was_reachable:
             report.found.append(polled.device.asset_id)
         polled.misses, polled.complaint = 0, ""
 
-    async def _discover(self, device: ModbusDevice) -> PackUnit | MeterUnit:
-        make = pack_unit if device.is_pack else meter_unit
-        return await make(self._polling, asset_id=device.asset_id, device_id=device.device_id)
+    async def _discover(self, device: ModbusDevice) -> SteeredPack | MeterUnit:
+        place: dict[str, int] = {"asset_id": device.asset_id, "device_id": device.device_id}
+        if not device.is_pack:
+            return await meter_unit(self._polling, **place)
+        return await find_pack(
+            self._polling, **place, register_profile=device.register_profile, folders=profile_folders()
+        )
 
     def _miss(self, polled: PolledDevice, report: EndpointReport, complaint: str) -> None:
         """Count a round without an answer; complain once, and give the unit up after three."""

@@ -14,7 +14,7 @@ from fleet.devices.gateway import CommandDelivery
 from fleet.devices.listening import listen
 from fleet.devices.modbus.control import PackControl
 from fleet.devices.modbus.endpoint import Endpoint, EndpointReport
-from fleet.devices.modbus.pack import PackUnit
+from fleet.devices.modbus.pack import SteeredPack
 from fleet.devices.recording import ReadingRecorder, RecorderFull
 from fleet.operations.changes import FLEET_CHANGED_CHANNEL
 from fleet.operations.presence import mark_inverters, mark_reachable, mark_unreachable
@@ -93,7 +93,7 @@ class ModbusGateway:
             )
             return
 
-    def _find(self, asset_id: int) -> tuple[Endpoint, PackUnit] | None:
+    def _find(self, asset_id: int) -> tuple[Endpoint, SteeredPack] | None:
         endpoint = self._by_asset.get(asset_id)
         unit = endpoint.pack(asset_id) if endpoint else None
         return (endpoint, unit) if endpoint and unit else None

@@ -7,6 +7,7 @@ factor, which is another point of the model. SunSpec Device Information Model Sp
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ _NUMBERS: dict[str, tuple[str, int | None]] = {
     "sunssf": ("h", -0x8000),
     "pad": ("H", 0x8000),
     "raw16": ("H", None),
+    "float32": ("f", None),  # not implemented is NaN
+    "float64": ("d", None),
 }
 _SCALE_RANGE = range(-10, 11)
 
@@ -156,7 +159,9 @@ def decode(point: Point, registers: Sequence[int], scale_factor: int = 0) -> flo
     if point.type == "string":
         return raw.split(b"\0", 1)[0].decode("utf-8", errors="replace").strip() or None
     code, missing = _number(point)
-    value: int = struct.unpack(f">{code}", raw)[0]
+    value: float = struct.unpack(f">{code}", raw)[0]
+    if value != value:
+        return None
     if value == missing and not point.type.startswith("acc"):
         return None
     return value if point.scale is None else value * 10.0**scale_factor
@@ -172,7 +177,10 @@ def encode(point: Point, value: float | int | str | None, scale_factor: int = 0)
         raw = str(value or "").encode()[: 2 * point.size].ljust(2 * point.size, b"\0")
         return list(struct.unpack(f">{point.size}H", raw))
     code, missing = _number(point)
-    if value is None:
+    number: float
+    if point.type.startswith("float"):
+        number = math.nan if value is None else float(value)
+    elif value is None:
         number = missing or 0
     elif isinstance(value, str):
         number = point.symbols[value]

@@ -55,10 +55,14 @@ class Block:
 
 @dataclass
 class SunSpecUnit:
-    """One unit: its models as discovered, and the scale factors, which a device keeps constant."""
+    """One unit: its models as discovered, and the scale factors, which a device keeps constant.
+
+    `models` has the first of each kind, which is the device's own; `chain` all of them in the order of the map.
+    """
 
     device_id: int
     models: dict[int, PlacedModel] = field(default_factory=dict)
+    chain: list[PlacedModel] = field(default_factory=list)
     scale_factors: dict[tuple[int, str], int] = field(default_factory=dict)
 
     def has(self, model_id: int, point_name: str) -> bool:
@@ -86,13 +90,14 @@ async def discover(link: ModbusLink, device_id: int) -> SunSpecUnit:
     """
     unit = SunSpecUnit(device_id)
     address = await _find_base(link, device_id) + len(SUNSPEC_IDENTIFIER)
-    while len(unit.models) < _MOST_MODELS:
+    while len(unit.chain) < _MOST_MODELS:
         model_id, length = await link.read(device_id, address, HEADER_REGISTERS)
         if model_id == END_MODEL_ID or length == 0:
             break
         with suppress(SunSpecError):  # a vendor's own model: its length leads on to the next
-            # the first of several models of one kind is the device's own
-            unit.models.setdefault(model_id, PlacedModel(model_of_length(model_id, length), address))
+            placed = PlacedModel(model_of_length(model_id, length), address)
+            unit.chain.append(placed)
+            unit.models.setdefault(model_id, placed)
         address += HEADER_REGISTERS + length
         if address + HEADER_REGISTERS > 0x10000:
             raise SunSpecError(f"Unit {device_id}: the chain of models has no end.", field="device_id")
@@ -108,6 +113,20 @@ async def read_scale_factors(link: ModbusLink, unit: SunSpecUnit, model_ids: Seq
             values = await read_points(link, unit, plan_blocks(unit, {model_id: names}))
             for name in names:
                 unit.scale_factors[model_id, name] = check_scale_factor(name, values[model_id, name])
+
+
+async def read_model(link: ModbusLink, unit: SunSpecUnit, placed: PlacedModel) -> dict[str, Value]:
+    """Every point of one model, scaled, as the device shows it now; None for what it does not implement.
+
+    Raises:
+        ModbusFault: the unit cannot be read.
+        SunSpecError: a scale factor is impossible.
+    """
+    model_id = placed.model.model_id
+    alone = SunSpecUnit(unit.device_id, {model_id: placed}, [placed])
+    await read_scale_factors(link, alone, (model_id,))
+    values = await read_points(link, alone, plan_blocks(alone, {model_id: tuple(placed.model.points)}))
+    return {name: value for (_, name), value in values.items()}
 
 
 async def _find_base(link: ModbusLink, device_id: int) -> int:

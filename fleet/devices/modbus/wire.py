@@ -1,10 +1,11 @@
-"""One Modbus TCP connection, and what can go wrong on it, in four words: unreachable, silent, refused, garbled."""
+"""One Modbus connection over TCP, and what can go wrong on it, in five words: unreachable, silent, busy, refused, garbled."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
 
+from pymodbus import FramerType
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
@@ -38,6 +39,12 @@ class Refused(ModbusFault):
     code = "refused"
 
 
+class Busy(ModbusFault):
+    """The unit has taken the request and cannot answer now; the same request may be made again."""
+
+    code = "busy"
+
+
 class Garbled(ModbusFault):
     """The answer is not one to the question."""
 
@@ -57,17 +64,21 @@ _EXCEPTIONS = {
 }
 # These come from a gateway in between: the unit itself is not there.
 _NOT_THERE = {10, 11}
+_LATER = {5, 6}
+_FRAMERS = {"tcp": FramerType.SOCKET, "rtu_over_tcp": FramerType.RTU}
 
 
 class ModbusLink:
     """A connection to one end-point. Requests wait for each other; each is given one second and no second try.
 
-    A lost connection is opened again by the next request. Lives on one event loop.
+    A lost connection is opened again by the next request. Lives on one event loop. RTU frames carry no number of the
+    request: a connection on which an answer is overdue is closed, so that no late answer is taken for the next one's.
     """
 
-    def __init__(self, host: str, port: int, *, reply_timeout_s: float = REPLY_TIMEOUT_S) -> None:
+    def __init__(self, host: str, port: int, *, framing: str = "tcp", reply_timeout_s: float = REPLY_TIMEOUT_S) -> None:
         self.host = host
         self.port = port
+        self._framing = framing
         self._timeout_s = reply_timeout_s
         self._client: AsyncModbusTcpClient | None = None
         self._connecting = asyncio.Lock()
@@ -83,7 +94,12 @@ class ModbusLink:
                 return
             self.close()
             client = AsyncModbusTcpClient(
-                self.host, port=self.port, timeout=self._timeout_s, retries=0, reconnect_delay=0
+                self.host,
+                framer=_FRAMERS[self._framing],
+                port=self.port,
+                timeout=self._timeout_s,
+                retries=0,
+                reconnect_delay=0,
             )
             if not await client.connect():
                 raise Unreachable(f"{self.host}:{self.port} does not accept a connection.", field="host")
@@ -95,10 +111,11 @@ class ModbusLink:
             self._client.close()
             self._client = None
 
-    async def read(self, device_id: int, address: int, count: int) -> list[int]:
-        """Read holding registers of a unit. Raises ModbusFault."""
+    async def read(self, device_id: int, address: int, count: int, *, table: str = "holding") -> list[int]:
+        """Read holding (or input) registers of a unit. Raises ModbusFault."""
         client = await self._ready()
-        reply = await self._ask(device_id, client.read_holding_registers(address, count=count, device_id=device_id))
+        read = client.read_input_registers if table == "input" else client.read_holding_registers
+        reply = await self._ask(device_id, read(address, count=count, device_id=device_id))
         registers = getattr(reply, "registers", None)
         if registers is None or len(registers) != count:
             raise Garbled(f"Unit {device_id} answered with {len(registers or ())} registers instead of {count}.")
@@ -124,10 +141,12 @@ class ModbusLink:
         except ModbusException as error:
             if not self.connected:
                 raise Unreachable(f"{self.host}:{self.port} closed the connection.", field="host") from error
+            if self._framing == "rtu_over_tcp":
+                self.close()
             raise Silent(f"Unit {device_id} did not answer within {self._timeout_s:g} s.") from error
         if isinstance(reply, ExceptionResponse) or reply.isError():
             code = getattr(reply, "exception_code", 0)
             words = _EXCEPTIONS.get(code, f"exception {code}")
-            kind = Silent if code in _NOT_THERE else Refused
+            kind = Silent if code in _NOT_THERE else Busy if code in _LATER else Refused
             raise kind(f"Unit {device_id}: {words}.")
         return reply

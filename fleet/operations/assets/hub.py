@@ -10,7 +10,18 @@ from decimal import Decimal
 from django.db import transaction
 
 from common.errors import InvalidInput
-from fleet.models import Asset, AssetKind, Consent, Inverter, Meter, MeterRole, Pack, PackHealthRecord, Site
+from fleet.models import (
+    Asset,
+    AssetKind,
+    Consent,
+    Inverter,
+    Meter,
+    MeterRole,
+    ModbusFraming,
+    Pack,
+    PackHealthRecord,
+    Site,
+)
 from fleet.operations.assets.checks import (
     TERMS_VERSION,
     check_service,
@@ -87,8 +98,14 @@ def register_inverter(
     device_id: int = 1,
     max_charge_kw: float,
     max_discharge_kw: float,
+    framing: str = ModbusFraming.TCP,
+    register_profile: str = "",
 ) -> RegisteredInverter:
-    """Register a Modbus TCP end-point.
+    """Register a Modbus end-point reached over TCP.
+
+    Args:
+        framing: "tcp", or "rtu_over_tcp" behind a serial gateway that passes RTU frames on.
+        register_profile: name of the profile of an inverter without SunSpec; see `fleet/devices/modbus/profiles`.
 
     Raises:
         InvalidInput, NotRegistered (the site), AlreadyRegistered (the identity or the address).
@@ -97,6 +114,7 @@ def register_inverter(
     require_text(host, field="host", longest=120)
     require_port(port)
     require_device_id(device_id)
+    _check_framing(framing)
     require_positive(max_charge_kw, field="max_charge_kw")
     require_not_negative(max_discharge_kw, field="max_discharge_kw")
     site = find(Site, field="site", identity=site_identity)
@@ -107,6 +125,8 @@ def register_inverter(
             host=host,
             port=port,
             device_id=device_id,
+            framing=framing,
+            register_profile=register_profile,
             max_charge_kw=max_charge_kw,
             max_discharge_kw=max_discharge_kw,
         )
@@ -168,7 +188,14 @@ def register_pack(
 
 
 def register_meter(
-    *, identity: str, site_identity: str, role: str, host: str, port: int, device_id: int = 1
+    *,
+    identity: str,
+    site_identity: str,
+    role: str,
+    host: str,
+    port: int,
+    device_id: int = 1,
+    framing: str = ModbusFraming.TCP,
 ) -> RegisteredMeter:
     """Register a meter that stands alone: the site's connection, a load, or photovoltaic generation.
 
@@ -181,10 +208,11 @@ def register_meter(
     require_text(host, field="host", longest=120)
     require_port(port)
     require_device_id(device_id)
+    _check_framing(framing)
     site = find(Site, field="site", identity=site_identity)
     with registering(identity, remedy="Choose another identity; an address has one meter."):
         asset = Asset.objects.create(identity=identity, kind=AssetKind.METER, site=site)
-        meter = Meter.objects.create(asset=asset, role=role, host=host, port=port, device_id=device_id)
+        meter = Meter.objects.create(asset=asset, role=role, host=host, port=port, device_id=device_id, framing=framing)
     return RegisteredMeter(meter.pk, asset.pk, identity, role)
 
 
@@ -217,6 +245,13 @@ def allow_packs(*, site_identity: str, services: Sequence[str], now: datetime) -
             if service not in known
         )
     return tuple(sorted(known | set(services)))
+
+
+def _check_framing(framing: str) -> None:
+    if framing not in ModbusFraming.values:
+        raise InvalidInput(
+            f"{framing!r} is no framing.", field="framing", remedy=f"Give one of {', '.join(ModbusFraming.values)}."
+        )
 
 
 def _check_pack(specification: PackSpecification) -> None:

@@ -1,4 +1,4 @@
-"""The simulated hub: a Modbus TCP server per inverter and per meter, one clock, and faults on demand."""
+"""The simulated hub: a Modbus server per inverter and per meter, one clock, and faults on demand."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from pymodbus import FramerType
 from pymodbus.server import ModbusTcpServer
 
 from common.errors import InvalidInput
+from fleet.twin.modbus.foreign_units import EssUnit
+from fleet.twin.modbus.legacy_units import LegacyPackUnit
 from fleet.twin.modbus.units import InverterUnit, MeterUnit, PackUnit
-from fleet.twin.pack import PackBank, SiteMeter
+from fleet.twin.pack import SOUND_CELL_SPREAD_V, PackBank, SiteMeter
 from fleet.twin.world import World, WorldInverter, WorldMeter
 
 logger = logging.getLogger(__name__)
@@ -33,6 +36,12 @@ class PackFault(StrEnum):
     LOCAL = "local"  # somebody at the cabinet has taken control: writes are refused
     GARBLED = "garbled"  # every answer is damaged on its way
     HOT = "hot"  # cells are so hot that it gives and takes nothing
+    BUSY = "busy"  # takes no write for the time being, and says so
+    ALARM = "alarm"  # its battery management raises an alarm
+    SPREAD = "spread"  # one cell is far below the others
+
+
+SimulatedPack = PackUnit | LegacyPackUnit | EssUnit
 
 
 class SimulatedInverter:
@@ -41,20 +50,22 @@ class SimulatedInverter:
     def __init__(self, world: WorldInverter, *, clock: Callable[[], float], seed: int) -> None:
         self.world = world
         self.bank = PackBank(world.packs, now_s=clock(), noise_seed=seed)
-        self.packs = {
-            pack.identity: PackUnit(pack, self.bank, index, clock=clock) for index, pack in enumerate(world.packs)
+        self.packs: dict[str, SimulatedPack] = {
+            pack.identity: _pack(world, index, self.bank, clock) for index, pack in enumerate(world.packs)
         }
-        self._own = InverterUnit(world, self.bank)
+        self._own = None if world.dialect == "victron_ess" else InverterUnit(world, self.bank)
         self._garbled: set[int] = set()
         self._server: ModbusTcpServer | None = None
 
     async def listen(self) -> None:
         """Answer on the inverter's port. Raises InvalidInput if the port cannot be had."""
         world = self.world
-        devices = [self._own.device(world.device_id)]
+        devices = [] if self._own is None else [self._own.device(world.device_id)]
         devices += [self.packs[pack.identity].device(pack.device_id) for pack in world.packs]
         address = (world.host, world.port)
-        self._server = await _listen(ModbusTcpServer(devices, address=address, trace_packet=self._on_packet), address)
+        framer = FramerType.RTU if world.framing == "rtu_over_tcp" else FramerType.SOCKET
+        server = ModbusTcpServer(devices, framer=framer, address=address, trace_packet=self._on_packet)
+        self._server = await _listen(server, address)
 
     async def close(self) -> None:
         """Stop answering and cut all connections."""
@@ -68,8 +79,11 @@ class SimulatedInverter:
         device_id = self.world.packs[index].device_id
         unit.silent = fault == PackFault.SILENT
         unit.local = fault == PackFault.LOCAL
+        unit.busy = fault == PackFault.BUSY
         self.bank.tripped[index] = fault == PackFault.TRIPPED
         self.bank.stuck[index] = fault == PackFault.STUCK
+        self.bank.alarmed[index] = fault == PackFault.ALARM
+        self.bank.cell_spread_v[index] = 0.6 if fault == PackFault.SPREAD else SOUND_CELL_SPREAD_V
         self._garbled.discard(device_id)
         if fault == PackFault.GARBLED:
             self._garbled.add(device_id)
@@ -78,9 +92,20 @@ class SimulatedInverter:
 
     def _on_packet(self, sending: bool, packet: bytes) -> bytes:
         """Damage the answers of garbled units: the length in the header no longer fits, and the data are noise."""
+        if self.world.framing == "rtu_over_tcp":
+            spoilt = sending and len(packet) > 4 and packet[0] in self._garbled
+            return packet[:1] + bytes(byte ^ 0xA5 for byte in packet[1:]) if spoilt else packet
         if not sending or len(packet) < 9 or packet[6] not in self._garbled:
             return packet
         return packet[:7] + bytes(byte ^ 0xA5 for byte in packet[7:-2])
+
+
+def _pack(world: WorldInverter, index: int, bank: PackBank, clock: Callable[[], float]) -> SimulatedPack:
+    pack = world.packs[index]
+    if world.dialect == "victron_ess":
+        return EssUnit(bank, index, clock=clock)
+    make = LegacyPackUnit if world.dialect == "sunspec_legacy" else PackUnit
+    return make(pack, bank, index, clock=clock, base_address=world.base_address)
 
 
 class SimulatedMeter:

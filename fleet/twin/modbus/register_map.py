@@ -12,14 +12,22 @@ BASE_ADDRESS = BASE_ADDRESSES[0]
 
 
 class RegisterMap:
-    """What a unit holds, in registers from `BASE_ADDRESS`.
+    """What a unit holds, in registers from `base_address`.
 
     Args:
         models: the layouts, in the order of the map; model 1 comes first.
         scale_factors: by model and name of the scale factor's point; every one that is left out is "not implemented".
+        base_address: where "SunS" stands.
     """
 
-    def __init__(self, models: Sequence[Model], scale_factors: Mapping[tuple[int, str], int]) -> None:
+    def __init__(
+        self,
+        models: Sequence[Model],
+        scale_factors: Mapping[tuple[int, str], int],
+        *,
+        base_address: int = BASE_ADDRESS,
+    ) -> None:
+        self.base_address = base_address
         self.registers: list[int] = list(SUNSPEC_IDENTIFIER)
         self._writable: list[bool] = [False, False]
         self._places: dict[tuple[int, str], tuple[Point, int]] = {}
@@ -66,7 +74,7 @@ class RegisterMap:
             if index == len(self.registers) or self._writable[index] != self._writable[start]:
                 blocks.append(
                     SimData(
-                        BASE_ADDRESS + start,
+                        self.base_address + start,
                         values=self.registers[start:index],
                         datatype=DataType.REGISTERS,
                         readonly=not self._writable[start],

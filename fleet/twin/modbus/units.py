@@ -17,9 +17,11 @@ _CONTROL_POINTS = ("WSetEna", "WSetMod", "WSet", "WSetRvrt", "WSetEnaRvrt", "WSe
 _WATTS_MODE = 1
 _ENABLED = 1
 _REMOTE, _LOCAL = 0, 1
+CELLS = 4  # of the one module that shows its cells
+_OTHER_ALARM = 1 << 25  # SunSpec 802, Evt1
 
 
-def _identify(registers: RegisterMap, *, model: str, serial_number: str, options: str) -> None:
+def identify(registers: RegisterMap, *, model: str, serial_number: str, options: str) -> None:
     registers.set(1, "Mn", "Second Life Works")
     registers.set(1, "Md", model)
     registers.set(1, "Opt", options)
@@ -27,13 +29,14 @@ def _identify(registers: RegisterMap, *, model: str, serial_number: str, options
     registers.set(1, "SN", serial_number)
 
 
-class _Unit:
+class SunSpecUnit:
     """One unit whose registers are brought up to date when somebody reads them."""
 
     def __init__(self, registers: RegisterMap, refresh: Callable[[], None]) -> None:
         self.registers = registers
         self._refresh = refresh
         self.silent = False
+        self.busy = False
 
     def device(self, device_id: int) -> SimDevice:
         """The device of pymodbus that answers for this unit."""
@@ -50,12 +53,14 @@ class _Unit:
     ) -> ExcCodes | None:
         if self.silent:
             return ExcCodes.GATEWAY_NO_RESPONSE
+        if self.busy and values is not None:
+            return ExcCodes.DEVICE_BUSY
         if self.registers.registers is not current:
             # the device works on a list of its own, known only now: from here on there is one
             current[: len(self.registers.registers)] = self.registers.registers
             self.registers.registers = current
         if values is not None:
-            return self.write(address - BASE_ADDRESS, [int(value) for value in values])
+            return self.write(address - self.registers.base_address, [int(value) for value in values])
         self._refresh()
         return None
 
@@ -64,16 +69,25 @@ class _Unit:
         return None
 
 
-class PackUnit(_Unit):
-    """A pack: SunSpec models 1, 701, 702, 704, 713, 714, 715 and 802."""
+class PackUnit(SunSpecUnit):
+    """A pack: SunSpec models 1, 701 to 704, 713 to 715 and 802 to 805."""
 
-    def __init__(self, world: WorldPack, bank: PackBank, index: int, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        world: WorldPack,
+        bank: PackBank,
+        index: int,
+        *,
+        clock: Callable[[], float],
+        base_address: int = BASE_ADDRESS,
+    ) -> None:
         self._bank, self._index, self._clock = bank, index, clock
         self._local = False
         largest_w = kw_to_watts(max(world.max_charge_kw, world.max_discharge_kw))
         capacity_wh = kwh_to_wh(world.nameplate_kwh)
-        super().__init__(RegisterMap(_PACK_MODELS, _pack_scale_factors(largest_w, capacity_wh)), self.refresh)
-        _identify(self.registers, model="Rack inverter", serial_number=world.serial_number, options=world.identity)
+        scales = _pack_scale_factors(largest_w, capacity_wh)
+        super().__init__(RegisterMap(_PACK_MODELS, scales, base_address=base_address), self.refresh)
+        identify(self.registers, model="Rack inverter", serial_number=world.serial_number, options=world.identity)
         self._rate(world)
 
     @property
@@ -110,6 +124,11 @@ class PackUnit(_Unit):
             put(704, name, 0)
         put(715, "ControllerHb", 0)
         put(802, "CtrlHb", 0)
+        for model_id, name in ((803, "NStr"), (803, "NStrCon"), (804, "Idx"), (805, "StrIdx"), (805, "ModIdx")):
+            put(model_id, name, 1)
+        put(804, "NMod", 2)
+        put(805, "NCell", CELLS)
+        put(703, "ES", "ENABLED")
         self.local = False
 
     def refresh(self) -> None:
@@ -129,6 +148,7 @@ class PackUnit(_Unit):
         put(713, "Sta", "ERROR" if tripped else "OK")
         put(714, "Prt.0.Tmp", float(bank.temperature_c[index]))
         put(802, "SoC", soc_percent)
+        put_cells(self.registers, bank, index)
         put(802, "W", power_w)
         put(802, "State", "DISCONNECTED" if tripped else "CONNECTED")
         now_s = self._clock()
@@ -138,7 +158,7 @@ class PackUnit(_Unit):
 
     def write(self, start: int, values: Sequence[int]) -> ExcCodes | None:
         if self._local:
-            return ExcCodes.DEVICE_BUSY
+            return ExcCodes.DEVICE_FAILURE
         after = list(self.registers.registers)
         after[start : start + len(values)] = values
         for model_id, name in ((715, "ControllerHb"), (802, "CtrlHb")):
@@ -179,7 +199,29 @@ class PackUnit(_Unit):
         return decode(point, registers[start : start + point.size], scale)
 
 
-class InverterUnit(_Unit):
+def put_cells(registers: RegisterMap, bank: PackBank, index: int) -> None:
+    """What the battery models show of cells, strings and alarms."""
+    put = registers.set
+    mean_v, spread_v = float(bank.cell_voltage_v[index]), float(bank.cell_spread_v[index])
+    highest_v, lowest_v, hottest_c = mean_v + spread_v / 2, mean_v - spread_v / 2, float(bank.temperature_c[index])
+    put(802, "CellVMax", highest_v)
+    put(802, "CellVMin", lowest_v)
+    put(802, "CellVAvg", mean_v)
+    put(802, "Evt1", _OTHER_ALARM if bank.alarmed[index] else 0)
+    put(803, "ModTmpMax", hottest_c)
+    put(803, "string.0.StrCellVMax", highest_v)
+    put(803, "string.0.StrCellVMin", lowest_v)
+    put(804, "CellVMax", highest_v)
+    put(804, "CellVMin", lowest_v)
+    put(804, "ModTmpMax", hottest_c)
+    put(805, "CellVMax", highest_v)
+    put(805, "CellVMin", lowest_v)
+    put(805, "CellTmpMax", hottest_c)
+    for cell in range(CELLS):
+        put(805, f"lithium-ion-module-cell.{cell}.CellV", highest_v if cell == 0 else lowest_v)
+
+
+class InverterUnit(SunSpecUnit):
     """The inverter itself: models 1, 701 and 702 with the sums over its packs."""
 
     def __init__(self, world: WorldInverter, bank: PackBank) -> None:
@@ -191,7 +233,7 @@ class InverterUnit(_Unit):
             (702, "W_SF"): fitting_scale_factor(model_layout(702).point("WMax"), 1.2 * largest_w),
         }
         super().__init__(RegisterMap((model_layout(1), model_layout(701), model_layout(702)), scales), self.refresh)
-        _identify(self.registers, model="Central inverter", serial_number=world.identity, options=world.identity)
+        identify(self.registers, model="Central inverter", serial_number=world.identity, options=world.identity)
         self.registers.set(702, "WMaxRtg", kw_to_watts(world.max_discharge_kw))
         self.registers.set(702, "WChaRteMaxRtg", kw_to_watts(world.max_charge_kw))
 
@@ -203,7 +245,7 @@ class InverterUnit(_Unit):
         put(701, "TotWhAbs", kwh_to_wh(float(self._bank.import_kwh.sum())))
 
 
-class MeterUnit(_Unit):
+class MeterUnit(SunSpecUnit):
     """A meter of the site: SunSpec models 1 and 203."""
 
     def __init__(self, world: WorldMeter, meter: SiteMeter) -> None:
@@ -216,7 +258,7 @@ class MeterUnit(_Unit):
             (203, "TotWh_SF"): 0,
         }
         super().__init__(RegisterMap((model_layout(1), layout), scales), self.refresh)
-        _identify(self.registers, model="Three-phase meter", serial_number=world.identity, options=world.role)
+        identify(self.registers, model="Three-phase meter", serial_number=world.identity, options=world.role)
         self.registers.set(203, "Evt", 0)
 
     def refresh(self) -> None:
@@ -231,11 +273,15 @@ _PACK_MODELS = (
     model_layout(1),
     model_layout(701),
     model_layout(702),
+    model_layout(703),
     model_layout(704),
     model_layout(713),
     model_layout(714, 1),
     model_layout(715),
     model_layout(802),
+    model_layout(803, 1),
+    model_layout(804, 2),
+    model_layout(805, CELLS),
 )
 
 
@@ -258,4 +304,9 @@ def _pack_scale_factors(largest_w: float, capacity_wh: float) -> dict[tuple[int,
         (802, "SoH_SF"): -2,
         (802, "W_SF"): max(power, 0),
         (802, "V_SF"): -1,
+        (802, "CellV_SF"): -3,
+        **{(model_id, "CellV_SF"): -3 for model_id in (803, 804, 805)},
+        **{(model_id, "ModTmp_SF"): -1 for model_id in (803, 804)},
+        **{(model_id, "SoC_SF"): -2 for model_id in (803, 804, 805)},
+        (805, "Tmp_SF"): -1,
     }

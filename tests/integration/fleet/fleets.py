@@ -55,9 +55,23 @@ def make_site() -> Site:
     return site
 
 
-def make_inverter(*, port: int = 1502, identity: str = "INV-1", host: str = "127.0.0.1") -> Inverter:
+def make_inverter(
+    *,
+    port: int = 1502,
+    identity: str = "INV-1",
+    host: str = "127.0.0.1",
+    framing: str = "tcp",
+    register_profile: str = "",
+) -> Inverter:
     return Inverter.objects.create(
-        identity=identity, site=make_site(), host=host, port=port, max_charge_kw=750, max_discharge_kw=750
+        identity=identity,
+        site=make_site(),
+        host=host,
+        port=port,
+        framing=framing,
+        register_profile=register_profile,
+        max_charge_kw=750,
+        max_discharge_kw=750,
     )
 
 

@@ -20,11 +20,12 @@ PACKS = 3
 class Hub:
     """A simulated hub, its rows in the database, and a gateway that may be killed and started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, framing: str = "tcp", dialect: str = "sunspec", register_profile: str = "") -> None:
+        self.framing, self.dialect = framing, dialect
         forget_readings()
         self.loop = LoopThread()
         self.port, self.meter_port = free_port(), free_port()
-        inverter = make_inverter(port=self.port)
+        inverter = make_inverter(port=self.port, framing=framing, register_profile=register_profile)
         self.packs = [make_pack(inverter, number=i + 1, device_id=i + 2) for i in range(PACKS)]
         self.meter = make_meter(port=self.meter_port, role=MeterRole.LOAD)
         self.plant = self.loop.call(self._plant())
@@ -38,6 +39,8 @@ class Hub:
                         "identity": "INV-1",
                         "host": "127.0.0.1",
                         "port": self.port,
+                        "framing": self.framing,
+                        "dialect": self.dialect,
                         "max_charge_kw": 750,
                         "max_discharge_kw": 750,
                         "packs": [

@@ -61,6 +61,33 @@ def test_setpoints_are_followed_and_metered_with_our_sign(hub: Hub) -> None:
     eventually(seen, what="the meters do not show what the packs do")
 
 
+def test_a_hub_behind_serial_gateways_without_sunspec_is_steered_the_same(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = Hub(framing="rtu_over_tcp", dialect="victron_ess", register_profile="victron-ess")
+    try:
+        pack = hub.packs[1]
+        eventually(lambda: Asset.objects.get(pk=pack.asset_id).connected)
+        command = tell(pack.asset_id, -6.0)
+        eventually(lambda: state(command) == CommandState.CONFIRMED)
+        eventually(lambda: hub.power_kw(pack) == -6.0)
+        seen = {"asset_id": pack.asset_id, "power_kw__lt": -5.9, "soc_fraction__gt": 0.5}
+        eventually(lambda: Reading.objects.filter(**seen).exists(), within_s=20)
+    finally:
+        hub.loop.call(hub.plant.close())
+        hub.close()
+
+
+def test_a_busy_pack_is_asked_again_until_it_takes_its_set_point(hub: Hub) -> None:
+    pack = hub.packs[0]
+    hub.fault(PACK_001=PackFault.BUSY)
+    command = tell(pack.asset_id, -4.0)
+    eventually(lambda: state(command) == CommandState.SENT)
+    hub.fault()
+    eventually(lambda: state(command) == CommandState.CONFIRMED)
+    assert hub.power_kw(pack) == -4.0 or eventually(lambda: hub.power_kw(pack) == -4.0)
+
+
 def test_every_entry_of_a_schedule_takes_effect_in_its_time(hub: Hub) -> None:
     pack = hub.packs[0]
     command = tell(pack.asset_id, 5.0, -5.0, 2.0, every_s=1.5, starts_in_s=1.0)
