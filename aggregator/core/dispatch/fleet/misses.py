@@ -67,6 +67,9 @@ def missed_needs(problem: DispatchProblem, replayed: Replay, given_way: NDArray[
         )
     for row in np.flatnonzero(replayed.floor_short_kwh > NEGLIGIBLE):
         kwh, step = float(replayed.floor_short_kwh[row]), int(replayed.floor_short_step[row])
+        wanted_kwh = float(assets.floor_kwh[row])
+        if assets.milestone_kwh is not None:
+            wanted_kwh = float(np.fmax(wanted_kwh, assets.milestone_kwh[row, step]))
         yield MissedPromise(
             MissKind.FLOOR,
             step,
@@ -74,7 +77,7 @@ def missed_needs(problem: DispatchProblem, replayed: Replay, given_way: NDArray[
             kwh,
             0.0,
             0.0,
-            f"{kwh:.2f} kWh below its floor of {assets.floor_kwh[row]:.2f} kWh: {SITE_CAUSE if given_way[row] else LOW_CAUSE}",
+            f"{kwh:.2f} kWh below its floor or milestone of {wanted_kwh:.2f} kWh: {SITE_CAUSE if given_way[row] else LOW_CAUSE}",
             asset_id=assets.asset_id[row],
         )
 

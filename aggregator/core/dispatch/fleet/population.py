@@ -50,7 +50,7 @@ class Population:
         """Some of the assets, each with a weight of its own."""
         return replace(
             self,
-            assets=AssetArrays._make(np.ascontiguousarray(column[rows]) for column in self.assets),
+            assets=self.assets.select(rows),
             price_class=self.price_class[rows],
             group=self.group[rows],
             weight=weight,

@@ -26,7 +26,7 @@ class Replay:
 
     Attributes:
         energy_at_departure_kwh: at the end of each asset's window.
-        floor_short_kwh: most that its energy lies below its floor while plugged in.
+        floor_short_kwh: most that its energy lies below its floor or a milestone while plugged in.
         floor_short_step: the step at whose end that is.
         early_short_kwh: most that is missing of its need in steps from which on it must be ready, before departure.
         early_short_step: the step at whose end that is.
@@ -103,7 +103,9 @@ def _slice(
     power = power_kw[here].astype(np.float64)  # [asset, step]
     plugged = _plugged(assets, here, step_h.size)
     usable = plugged if assets.availability is None else plugged * assets.availability[here]
-    at_arrival_kwh, floor_kwh = assets.energy_kwh[here], assets.floor_kwh[here]
+    at_arrival_kwh, floor_kwh = assets.energy_kwh[here], assets.floor_kwh[here, None]
+    if assets.milestone_kwh is not None:
+        floor_kwh = np.fmax(floor_kwh, assets.milestone_kwh[here])
     gain, loss = assets.charge_efficiency[here], 1.0 / assets.discharge_efficiency[here]
     given = np.maximum(-power, 0.0)
     change_kwh = (gain[:, None] * (power + given) - loss[:, None] * given) * step_h
@@ -117,11 +119,12 @@ def _slice(
     least_kwh = energy_kwh.min(axis=1)
     short_kwh, short_step = np.zeros(end - start), np.zeros(end - start, dtype=np.int64)
     fault = np.zeros(end - start, dtype=np.bool_)
-    low = np.flatnonzero(np.minimum(least_kwh, at_arrival_kwh) < floor_kwh)
+    low = np.flatnonzero(np.minimum(least_kwh, at_arrival_kwh) < floor_kwh.max(axis=1))
     if low.size:
         gain_kwh = (gain * most_kw)[low, None] * usable[low] * step_h
-        reached_kwh = np.minimum(at_arrival_kwh[low, None] + np.cumsum(gain_kwh, axis=1), floor_kwh[low, None])
-        below_kwh = np.where(plugged[low], floor_kwh[low, None] - energy_kwh[low], 0.0)
+        reached_kwh = np.minimum(at_arrival_kwh[low, None] + np.cumsum(gain_kwh, axis=1), floor_kwh[low])
+        reached_kwh = np.minimum(reached_kwh, ceiling_kwh[low, None])
+        below_kwh = np.where(plugged[low], floor_kwh[low] - energy_kwh[low], 0.0)
         fault[low] = (np.where(plugged[low], reached_kwh - energy_kwh[low], 0.0) > TOLERANCE_KWH).any(axis=1)
         short_step[low] = below_kwh.argmax(axis=1)
         short_kwh[low] = np.maximum(below_kwh.max(axis=1), 0.0)

@@ -44,6 +44,8 @@ class AssetArrays(NamedTuple):
         target_kwh: energy that must be there at departure: the need, clamped to what the asset can reach.
         ready_step: the target must be there from the start of this step on; the departure step if only then.
         last_step_part: part of the power limits that is usable in the asset's last step, 0 to 1.
+        milestone_kwh: least energy wanted at the end of every step on top of the floor, NaN for none; no row at all
+            where no asset has any.
     """
 
     arrival_step: NDArray[np.int64]  # [asset]
@@ -59,6 +61,11 @@ class AssetArrays(NamedTuple):
     discharge_efficiency: Numbers  # [asset]
     wear_per_kwh: Numbers  # [asset]
     last_step_part: Numbers  # [asset]
+    milestone_kwh: Numbers  # [asset, step], or [0, step]
+
+    def select(self, rows: NDArray[np.int64]) -> AssetArrays:
+        """Some of the assets."""
+        return AssetArrays._make(np.ascontiguousarray(column[rows]) if len(column) else column for column in self)
 
 
 class Workspace(NamedTuple):
@@ -67,7 +74,7 @@ class Workspace(NamedTuple):
     Attributes:
         gain_kwh, loss_kwh: most that the battery can gain and lose in a step.
         charged_kwh, drained_kwh: the answer: what it gains by charging and loses by discharging.
-        reach_kwh: most energy at the end of each step when charging flat out from the start.
+        least_kwh: least energy at the end of each step, where it is not the floor throughout.
         inside: the steps of the stretch at hand, by price; one place more.
         stretches: stack of (first step, end step, energy at its start, energy at its end, 1 if it may end higher).
     """
@@ -76,7 +83,7 @@ class Workspace(NamedTuple):
     loss_kwh: Numbers
     charged_kwh: Numbers
     drained_kwh: Numbers
-    reach_kwh: Numbers
+    least_kwh: Numbers
     inside: NDArray[np.int64]
     stretches: Numbers  # [5, 2 · step + 4]
 
@@ -150,11 +157,29 @@ def _lay_out_limits(
                 work.loss_kwh[step] = 0.0
     work.gain_kwh[end - 1] *= assets.last_step_part[row]
     work.loss_kwh[end - 1] *= assets.last_step_part[row]
-    if assets.energy_kwh[row] < assets.floor_kwh[row] or assets.ready_step[row] < end:
-        reach_kwh = assets.energy_kwh[row]
+    if least_varies(assets, row):
+        reach_kwh, milestones = assets.energy_kwh[row], assets.milestone_kwh.shape[0] > 0
+        ready_from = assets.ready_step[row] - 1 if assets.ready_step[row] < end else end
         for step in range(first, end):
-            reach_kwh += work.gain_kwh[step]
-            work.reach_kwh[step] = reach_kwh
+            reach_kwh = min(reach_kwh + work.gain_kwh[step], assets.ceiling_kwh[row])
+            least_kwh = assets.floor_kwh[row]
+            if milestones and assets.milestone_kwh[row, step] > least_kwh:
+                least_kwh = assets.milestone_kwh[row, step]
+            if step >= ready_from:
+                least_kwh = max(least_kwh, assets.target_kwh[row])
+            work.least_kwh[step] = min(least_kwh, reach_kwh)
+
+
+@njit(nogil=True, cache=True)
+def least_varies(assets: AssetArrays, row: int) -> bool:
+    """Whether the least energy is another one in some steps than in others.
+
+    least_t = min(max(floor, milestone_t, target from the ready step on), most reachable by t): what physics forbid is
+    asked for as soon as they allow it.
+    """
+    if assets.milestone_kwh.shape[0] > 0 or assets.ready_step[row] < assets.departure_step[row]:
+        return True
+    return assets.energy_kwh[row] < assets.floor_kwh[row]
 
 
 @njit(nogil=True, cache=True)
@@ -226,14 +251,11 @@ def _worst_crossing(
 ) -> tuple[int, float]:
     """The step at whose end a limit of the energy is crossed most, and that limit; (−1, 0) if none is crossed."""
     ceiling_kwh, floor_kwh = assets.ceiling_kwh[row], assets.floor_kwh[row]
-    starts_low = assets.energy_kwh[row] < floor_kwh
-    ready_from = assets.ready_step[row] - 1 if assets.ready_step[row] < assets.departure_step[row] else stop
+    varies = least_varies(assets, row)
     energy_kwh, worst_kwh, cut, bound_kwh = from_kwh, tolerance_kwh, -1, 0.0
     for step in range(start, stop if may_end_higher else stop - 1):
         energy_kwh += work.charged_kwh[step] - work.drained_kwh[step]
-        least_kwh = min(floor_kwh, work.reach_kwh[step]) if starts_low else floor_kwh
-        if step >= ready_from:
-            least_kwh = max(least_kwh, min(assets.target_kwh[row], work.reach_kwh[step]))
+        least_kwh = work.least_kwh[step] if varies else floor_kwh
         if energy_kwh - ceiling_kwh > worst_kwh:
             worst_kwh, cut, bound_kwh = energy_kwh - ceiling_kwh, step, ceiling_kwh
         if least_kwh - energy_kwh > worst_kwh:

@@ -116,9 +116,8 @@ def _site_limits(problem: DispatchProblem, fixed_power_kw: Numbers | None) -> tu
 
 def reason_for_the_exact_programme(problem: DispatchProblem) -> str:
     """The field that only the exact programme plans; empty if there is none."""
-    assets, sites = problem.assets, problem.sites
+    sites = problem.sites
     reasons = {
-        "milestone_kwh": assets.milestone_kwh is not None,
         "reserves": bool(problem.reserves),
         "nodes": sites is not None and _limited(sites) and problem.nodes is not None and _limited(problem.nodes),
     }
@@ -156,6 +155,9 @@ def asset_arrays(assets: FlexibleAssets, step_h: Numbers) -> AssetArrays:
     ceiling_kwh = np.maximum(assets.capacity_kwh, assets.energy_kwh)
     reach_kwh = np.minimum(ceiling_kwh, assets.energy_kwh + assets.charge_efficiency * assets.charge_kw * usable_h)
     floor_kwh = np.minimum(assets.floor_kwh, ceiling_kwh)
+    milestone_kwh = np.zeros((0, step_h.size))
+    if assets.milestone_kwh is not None and np.any(assets.milestone_kwh > 0):
+        milestone_kwh = np.ascontiguousarray(assets.milestone_kwh)
     return AssetArrays(
         arrival_step=np.ascontiguousarray(assets.arrival_step),
         departure_step=np.ascontiguousarray(assets.departure_step),
@@ -170,6 +172,7 @@ def asset_arrays(assets: FlexibleAssets, step_h: Numbers) -> AssetArrays:
         discharge_efficiency=np.ascontiguousarray(assets.discharge_efficiency),
         wear_per_kwh=np.ascontiguousarray(assets.wear_per_kwh),
         last_step_part=last_step_part,
+        milestone_kwh=milestone_kwh,
     )
 
 

@@ -144,10 +144,6 @@ def test_fixed_steps_stay_as_they_are():
 
 
 def test_what_only_the_exact_programme_plans_is_refused_by_name():
-    fleet = replace(small.assets(steps=2), milestone_kwh=np.array([[0.0, 5.0]]))
-    with pytest.raises(InvalidInput) as refused:
-        solve_fleet(small.problem(fleet, [0.1, 0.1]))
-    assert refused.value.field == "milestone_kwh"
     product = ReserveProduct("aFRR", ReserveDirection.UP, np.full(2, 0.1), 1.0, np.full(2, 5.0))
     with pytest.raises(InvalidInput) as refused:
         solve_fleet(small.problem(small.assets(steps=2), [0.1, 0.1], reserves=(product,)))
