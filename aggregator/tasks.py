@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from oauth2_provider.models import clear_expired
 
 from aggregator.core.dispatch import PlanCheckFailed, SolverFailed
-from aggregator.operations import plans, settlements, work
+from aggregator.operations import departures, plans, settlements, work
 from aggregator.operations.plans import PlanOutcome, PlanOvertaken
 from common.errors import PlatformError
 from fleet.queries.assets import region_ids
@@ -28,6 +28,7 @@ BOOK_WORK_EVERY_S = 10
 # Meter readings may come this late and still correct a settlement.
 SETTLE_AGAIN_EVERY_S = 1800
 SETTLE_AGAIN_WITHIN = timedelta(days=2)
+RECORD_DEPARTURES_EVERY_S = 300
 CLEAR_TOKENS_EVERY_S = 86_400
 # A planner that dies frees its region after this long.
 PLANNING_LOCK_S = 60
@@ -37,6 +38,7 @@ BEAT_SCHEDULE = {
     "settle-ended-events": {"task": "aggregator.tasks.settle_ended_events", "schedule": SETTLE_EVERY_S},
     "clear-expired-tokens": {"task": "aggregator.tasks.clear_expired_tokens", "schedule": CLEAR_TOKENS_EVERY_S},
     "settle-again": {"task": "aggregator.tasks.settle_again", "schedule": SETTLE_AGAIN_EVERY_S},
+    "record-departures": {"task": "aggregator.tasks.record_departures", "schedule": RECORD_DEPARTURES_EVERY_S},
     "book-finished-work": {"task": "aggregator.tasks.book_finished_work", "schedule": BOOK_WORK_EVERY_S},
 }
 
@@ -121,6 +123,12 @@ def settle_again() -> None:
             settlements.settle_event(event_id=settled.event_id, now=now)
         except PlatformError as error:
             logger.warning("event %s is not settled again: %s", settled.event_id, error)
+
+
+@shared_task
+def record_departures() -> None:
+    """Compare what was forecast with when cars left."""
+    departures.record_departures(now=timezone.now())
 
 
 @shared_task

@@ -1,6 +1,7 @@
 """The tables of the aggregator itself: users, clients, plans, the books."""
 
 from aggregator.models.client import ApiClient, ClientRole
+from aggregator.models.forecast import DepartureForecast
 from aggregator.models.ledger import LedgerAccount, LedgerAccountKind, LedgerEntry, LedgerTransaction
 from aggregator.models.plan import Plan, PlannedSchedule, PlanTrigger
 from aggregator.models.tracking import DeliverySample
@@ -10,6 +11,7 @@ __all__ = [
     "ApiClient",
     "ClientRole",
     "DeliverySample",
+    "DepartureForecast",
     "LedgerAccount",
     "LedgerAccountKind",
     "LedgerEntry",

@@ -39,6 +39,13 @@ class Plan(models.Model):
     missed = models.JSONField(default=list)
     # kg CO2 of the plan's net energy, by the region's average factors; null where it has none
     co2_kg = models.FloatField(null=True, blank=True)
+    probability = models.FloatField(
+        null=True, blank=True, help_text="with which drivers' needs and the grid's power are held against departures"
+    )
+    departure_basis = models.JSONField(default=dict, help_text="how many cars by what their departure was learnt from")
+    event_margins = models.JSONField(
+        default=list, help_text="power planned beyond each event's target, for cars that leave"
+    )
     computing_kw = ArrayField(models.FloatField(), default=list, help_text="load of on-board computers per step")
 
     class Meta:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
+from django.conf import settings
 from numpy.typing import NDArray
 
 from aggregator.core.dispatch import ComputingLoad, DispatchProblem, EventTarget, SiteLimits, TargetDirection
+from aggregator.core.margin import with_margin_kw
 from aggregator.operations.baselines import event_baseline, target_power_kw
+from aggregator.operations.departures import Departure, presence_of, ready_steps
 from common.clock import Interval
 from common.horizon import FineRange, Horizon, build_horizon
 from compute_market.queries import compute_value
@@ -37,13 +41,24 @@ class EventPlanInput:
     target_kw: float
 
 
+@dataclass(frozen=True, slots=True)
+class EventMargin:
+    """Most power that is planned in a step of an event beyond its target, because cars may leave; never negative."""
+
+    event_id: int
+    target_kw: float
+    margin_kw: float
+
+
 @dataclass(frozen=True, eq=False)
 class PlanInputs:
-    """A dispatch problem and whose rows it has."""
+    """A dispatch problem and whose rows it has; `departure_basis` counts cars by what their departure was learnt from."""
 
     problem: DispatchProblem
     steered: tuple[FlexibleAsset, ...]
     events: tuple[EventPlanInput, ...]
+    margins: tuple[EventMargin, ...] = ()
+    departure_basis: Mapping[str, int] = field(default_factory=dict)
 
 
 def choose_participants(
@@ -109,11 +124,13 @@ def asset_arrays(
     site_row: dict[int, int],
     node_row: dict[int, int],
     hold: NDArray[np.bool_],
+    departures: Mapping[int, Departure],
 ) -> FlexibleAssets:
     """Rows of the problem for the assets that planning may steer, all present from step 0.
 
     Args:
         hold: [asset, step] where an asset keeps the power that it has now, because a baseline is being measured.
+        departures: by session, when each car may leave.
     """
     count, steps = len(assets), horizon.steps
     departure_step = np.full(count, steps)
@@ -150,6 +167,7 @@ def asset_arrays(
         availability=availability,
         fixed_power_kw=np.where(hold, power_kw[:, None], np.nan) if hold.any() else None,
         holds_reserve=np.array([asset.kind == "pack" for asset in assets], dtype=bool),
+        ready_step=ready_steps(assets, departures, horizon, departure_step),
     )
 
 
@@ -198,6 +216,33 @@ def _event_targets(
     return tuple(targets)
 
 
+def _with_margins(
+    targets: Sequence[EventTarget],
+    events: Sequence[EventPlanInput],
+    assets: FlexibleAssets,
+    presence: NDArray[np.float64],  # [asset, step]
+) -> tuple[tuple[EventTarget, ...], tuple[EventMargin, ...]]:
+    """Targets that hold although cars may leave: where participants must feed in (or draw) together, they plan for more.
+
+    A car that leaves takes its discharge away from a reduction, and its charging from an increase; its charging missing
+    in a reduction only helps. Steps that begin now need no margin: everybody is there, and tracking sees who goes.
+    """
+    planned, margins = [], []
+    steps = presence.shape[1]
+    for target, item in zip(targets, events, strict=True):
+        reduces, wanted_kw = item.event.direction == "reduce", target.target_power_kw
+        limit_kw = assets.discharge_limit_kw(steps) if reduces else assets.charge_limit_kw(steps)
+        members = np.flatnonzero(np.asarray(target.participates))
+        sign = -1.0 if reduces else 1.0
+        asked_kw = sign * wanted_kw
+        more_kw = with_margin_kw(asked_kw, limit_kw[members], presence[members], settings.PLAN_PROBABILITY)
+        needed_kw = np.where(asked_kw > 0.0, more_kw, asked_kw)
+        planned.append(replace(target, target_power_kw=sign * needed_kw))
+        margin_kw = float(np.nanmax(needed_kw - asked_kw, initial=0.0))
+        margins.append(EventMargin(item.event.event_id, item.target_kw, margin_kw))
+    return tuple(planned), tuple(margins)
+
+
 def _computing(
     region_id: int, now: datetime, assets: Sequence[FlexibleAsset], horizon: Horizon, rows: tuple[dict[int, int], ...]
 ) -> ComputingLoad | None:
@@ -227,8 +272,14 @@ def build_plan_inputs(
     prices: Sequence[PriceSlot],
     region_id: int,
     now: datetime,
+    departures: Mapping[int, Departure] | None = None,
 ) -> PlanInputs:
-    """State everything that is known at `now` as one dispatch problem."""
+    """State everything that is known at `now` as one dispatch problem.
+
+    Args:
+        departures: by session, when each car may leave; None: all leave when their drivers said.
+    """
+    departures = departures or {}
     steered = tuple(asset for asset in snapshot.assets if not asset.left_out_because and not asset.charge_now)
     horizon = lay_horizon(now, events)
     chosen = choose_participants(events, steered, now)
@@ -238,8 +289,15 @@ def build_plan_inputs(
     for asset in snapshot.assets:
         if asset.charge_now and not asset.left_out_because:
             base_load_kw[site_row[asset.site_id]] += asset.charge_kw
+    hold = baseline_hold(steered, horizon, chosen, now)
+    assets = asset_arrays(steered, horizon, site_row, node_row, hold, departures)
+    targets = _event_targets(chosen, snapshot, steered, horizon)
+    margins: tuple[EventMargin, ...] = ()
+    if departures and targets:
+        presence = presence_of(steered, departures, horizon)
+        targets, margins = _with_margins(targets, chosen, assets, presence)
     problem = DispatchProblem(
-        assets=asset_arrays(steered, horizon, site_row, node_row, hold=baseline_hold(steered, horizon, chosen, now)),
+        assets=assets,
         horizon=horizon,
         price_per_kwh=price_per_step(horizon, prices),
         sites=SiteLimits.constant(
@@ -257,10 +315,13 @@ def build_plan_inputs(
             export_limit_kw=[node.export_limit_kw for node in snapshot.nodes],
             base_load_kw=_node_base_load_kw(snapshot, base_load_kw, node_row),
         ),
-        targets=_event_targets(chosen, snapshot, steered, horizon),
+        targets=targets,
         computing=_computing(region_id, now, steered, horizon, (site_row, node_row)),
     )
-    return PlanInputs(problem, steered, chosen)
+    learnt = [
+        departures[a.session_id].basis for a in steered if a.session_id is not None and a.session_id in departures
+    ]
+    return PlanInputs(problem, steered, chosen, margins, dict(Counter(learnt)))
 
 
 def _node_base_load_kw(

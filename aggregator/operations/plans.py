@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from time import perf_counter
 
 import numpy as np
+from django.conf import settings
 from django.db import transaction
 
 from aggregator.core.dispatch import DispatchPlan, plan_in_full
 from aggregator.core.plan import is_news, joined_steps, practicable_kw
 from aggregator.models import Plan, PlannedSchedule
+from aggregator.operations.departures import forecast_departures
 from aggregator.operations.plan_inputs import HORIZON_H, PlanInputs, build_plan_inputs
 from common.errors import Conflict
 from fleet.operations.commands import PowerSchedule, queue_schedules
@@ -64,12 +66,14 @@ def plan_region(*, region_id: int, trigger: str, now: datetime, grid_event_id: i
     """
     started = perf_counter()
     snapshot = fleet_snapshot(region_id=region_id, now=now)
+    departures = forecast_departures(region_id=region_id, assets=snapshot.assets, now=now)
     inputs = build_plan_inputs(
         snapshot=snapshot,
         events=open_events(region_id=region_id, now=now),
         prices=prices(region_id=region_id, starts_at=now, ends_at=now + timedelta(hours=HORIZON_H + 1)),
         region_id=region_id,
         now=now,
+        departures=departures,
     )
     plan = plan_in_full(inputs.problem, gap=REGION_GAP, most_exact_assets=MOST_EXACT_ASSETS)
     decided_at = now + timedelta(seconds=perf_counter() - started)
@@ -135,6 +139,9 @@ def _keep(
         asset_count=len(inputs.steered),
         missed=[_plain(asdict(miss)) for miss in plan.missed],
         co2_kg=co2_kg,
+        probability=settings.PLAN_PROBABILITY,
+        departure_basis=dict(inputs.departure_basis),
+        event_margins=[asdict(margin) for margin in inputs.margins],
         computing_kw=plan.computing_kw.sum(axis=0).tolist() if plan.computing_kw.size else [],
     )
     PlannedSchedule.objects.bulk_create(

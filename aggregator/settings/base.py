@@ -183,6 +183,9 @@ READING_RETENTION_DAYS = env.int("READING_RETENTION_DAYS", default=400)
 # The trace of what was said to and by devices.
 MESSAGE_RETENTION_DAYS = env.int("MESSAGE_RETENTION_DAYS", default=30)
 
+# With this probability a plan holds drivers' needs and the grid's power, should cars leave before they are expected to.
+PLAN_PROBABILITY = env.float("PLAN_PROBABILITY", default=0.95)
+
 # Idle computing. A lease that is not renewed for COMPUTE_LEASE_S is lost; agents report work, save their state and look
 # for jobs this often. Prices by currency: energy per kWh where an owner names none, wear of a computer per cpu-hour.
 COMPUTE_LEASE_S = env.int("COMPUTE_LEASE_S", default=20)

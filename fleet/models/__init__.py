@@ -7,11 +7,12 @@ from fleet.models.consent import Consent, ConsentService
 from fleet.models.hub import Inverter, Meter, MeterRole, ModbusFraming, Pack, PackHealthRecord
 from fleet.models.owner import Owner
 from fleet.models.reading import DeviceMessage, Reading
-from fleet.models.session import ChargingSession
+from fleet.models.session import SUPERSEDED, ChargingSession
 from fleet.models.site import GridNode, OperationMode, Region, Site, SiteKind
 from fleet.models.vehicle import GoalKind, OnboardComputer, Vehicle, VehicleGoal, VehicleModel
 
 __all__ = [
+    "SUPERSEDED",
     "Asset",
     "AssetKind",
     "Charger",

@@ -3,6 +3,9 @@
 from django.db import models
 from django.db.models import F, Q
 
+# Why a session ended of which the station never told the end: another one's start closed it.
+SUPERSEDED = "Superseded"
+
 
 class ChargingSession(models.Model):
     """One transaction. `transaction_id` is the station's in OCPP 2.x and MQTT, ours (the row's id) in 1.6.

@@ -14,11 +14,10 @@ from django.db import connection, transaction
 
 from common.errors import NotFound
 from fleet.core.goals import next_ready_at
-from fleet.models import ChargerProtocol, ChargingSession, Evse, Vehicle, VehicleGoal
+from fleet.models import SUPERSEDED, ChargerProtocol, ChargingSession, Evse, Vehicle, VehicleGoal
 from fleet.operations.changes import announce_change
 from fleet.operations.stations import Authorisation, authorise_token, lock_evse
 
-SUPERSEDED = "Superseded"
 # In front of a transaction number of OCPP 1.6 that we never gave out: it can never be mistaken for one that we did.
 NEVER_GIVEN = "unknown:"
 
