@@ -6,7 +6,8 @@ from django.db import models
 class Reading(models.Model):
     """What an asset's meter said at one instant. A second reading of the same instant is the same reading.
 
-    `power_kw` is signed (+ into the asset); the registers only grow. `soc_fraction` and `temperature_c` where known.
+    `power_kw` is signed (+ into the asset), as is `setpoint_kw`, what the device says that it follows; the registers only
+    grow. `soc_fraction` and `temperature_c` where known.
     `flags` is a bit set: 1 register went back, 2 power beyond the asset's limits (kept, not used for settlement).
     """
 
@@ -18,6 +19,7 @@ class Reading(models.Model):
     export_kwh = models.FloatField(null=True)
     soc_fraction = models.FloatField(null=True)
     temperature_c = models.FloatField(null=True)
+    setpoint_kw = models.FloatField(null=True)
     flags = models.SmallIntegerField(default=0)
     received_at = models.DateTimeField()
 

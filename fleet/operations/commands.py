@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection, transaction
 
+from fleet.core.local_control import LocalControl, read_local_control
 from fleet.models import Asset, AssetKind, CommandKind, CommandState, DeviceCommand
 from fleet.operations.changes import announce_change
 
@@ -21,13 +22,15 @@ NO_ANSWER_FAULT = "does not answer commands"
 @dataclass(frozen=True, slots=True)
 class PowerSchedule:
     """A power schedule for one asset: `power_kw[i]` (+ into the asset) holds from `starts_at + offset_s[i]` until the
-    next entry; after `valid_until` the device falls back to its fail-safe power."""
+    next entry; after `valid_until` the device falls back to its fail-safe power. `control` is the rule by which the
+    device departs from it in between, if it is to."""
 
     asset_id: int
     starts_at: datetime
     offset_s: tuple[float, ...]
     power_kw: tuple[float, ...]
     valid_until: datetime
+    control: LocalControl | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,12 @@ def _check_schedule(schedule: PowerSchedule) -> None:
         raise ValueError(f"asset {schedule.asset_id}: valid_until must lie after starts_at")
 
 
+def _parameters(schedule: PowerSchedule) -> dict:
+    if schedule.control is None or schedule.control == LocalControl():
+        return {}
+    return {"local_control": schedule.control.to_json()}
+
+
 @transaction.atomic
 def queue_schedules(
     *,
@@ -139,6 +148,7 @@ def queue_schedules(
                 valid_until=schedule.valid_until,
                 offset_s=list(schedule.offset_s),
                 power_kw=list(schedule.power_kw),
+                parameters=_parameters(schedule),
                 plan_id=plan_id,
                 grid_event_id=grid_event_id,
                 queued_at=now,
@@ -149,6 +159,42 @@ def queue_schedules(
     )
     _notify_gateways(asset_ids)
     return len(ordered)
+
+
+@transaction.atomic
+def resume_schedules(*, identity: str, now: datetime) -> int:
+    """Queue again what holds for the bidirectional sessions of a station that is back: while it was away its set-point
+    may have lapsed (OCPP 2.1, Q12). Returns how many.
+    """
+    newest = (
+        DeviceCommand.objects.filter(
+            asset__evse__charger__identity=identity,
+            asset__evse__sessions__ended_at__isnull=True,
+            asset__evse__sessions__bidirectional=True,
+            kind=CommandKind.SET_POWER,
+        )
+        .order_by("asset_id", "-sequence")
+        .distinct("asset_id")
+    )
+    return sum(
+        queue_schedules(
+            schedules=[
+                PowerSchedule(
+                    command.asset_id,
+                    command.starts_at,
+                    tuple(command.offset_s),
+                    tuple(command.power_kw),
+                    command.valid_until,
+                    read_local_control(command.parameters.get("local_control")),
+                )
+            ],
+            now=now,
+            plan_id=command.plan_id,
+            grid_event_id=command.grid_event_id,
+        )
+        for command in newest
+        if command.state == CommandState.CONFIRMED and command.valid_until > now
+    )
 
 
 @transaction.atomic

@@ -16,6 +16,7 @@ from common.errors import NotFound
 from fleet.core.goals import next_ready_at
 from fleet.models import SUPERSEDED, ChargerProtocol, ChargingSession, Evse, Vehicle, VehicleGoal
 from fleet.operations.changes import announce_change
+from fleet.operations.session_levels import note_levels, note_soc
 from fleet.operations.stations import Authorisation, authorise_token, lock_evse
 
 # In front of a transaction number of OCPP 1.6 that we never gave out: it can never be mistaken for one that we did.
@@ -55,6 +56,7 @@ class SessionUpdated:
     vehicle_id: int | None
     accepted: bool = True
     reason: str = ""
+    may_discharge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +133,18 @@ def update_session(
     max_discharge_kw: float | None = None,
     bidirectional: bool | None = None,
     departure_at: datetime | None = None,
+    car_target_soc_fraction: float | None = None,
+    car_minimum_kwh: float | None = None,
     id_token: str | None = None,
     now: datetime,
 ) -> SessionUpdated:
     """Something more is known of a transaction: what the car asks for and allows, who it is, how full it is.
 
     What is None stays as it is. Planning is told when it matters to it.
+
+    Args:
+        car_target_soc_fraction: set in the car; it holds where the driver has told the platform nothing.
+        car_minimum_kwh: energy that brings the battery to the lowest level from which the car gives energy back.
 
     Raises:
         UnknownTransaction: nobody has heard of it; start it first.
@@ -165,7 +173,8 @@ def update_session(
         authorisation = authorise_token(identity=identity, id_token=id_token, now=now)
         _identify(session, authorisation, id_token, now)
     if soc_fraction is not None:
-        _note_soc(session, soc_fraction, now)
+        note_soc(session, soc_fraction, now)
+    note_levels(session, car_target_soc_fraction, car_minimum_kwh)
     session.save()
     if session.ended_at is None and _what_planning_reads(session) != before:
         _announce("arrival", session.evse)
@@ -175,6 +184,7 @@ def update_session(
         vehicle_id=session.vehicle_id,
         accepted=authorisation is None or authorisation.accepted,
         reason="" if authorisation is None else authorisation.reason,
+        may_discharge=session.vehicle is not None and session.vehicle.v2g_capable,
     )
 
 
@@ -323,13 +333,6 @@ def _take_vehicle(session: ChargingSession, vehicle: Vehicle | None, evse: Evse)
     session.floor_soc_fraction = goal.floor_soc_fraction
 
 
-def _note_soc(session: ChargingSession, soc_fraction: float, now: datetime) -> None:
-    if session.arrival_soc_fraction is None:
-        session.arrival_soc_fraction = soc_fraction
-    if session.vehicle_id is not None and session.ended_at is None:
-        Vehicle.objects.filter(pk=session.vehicle_id).update(soc_fraction=soc_fraction, soc_measured_at=now)
-
-
 def _what_planning_reads(session: ChargingSession) -> tuple:
     return (
         session.vehicle_id,
@@ -338,6 +341,8 @@ def _what_planning_reads(session: ChargingSession) -> tuple:
         session.max_discharge_kw,
         session.bidirectional,
         session.departure_at,
+        session.target_soc_fraction,
+        session.floor_soc_fraction,
     )
 
 

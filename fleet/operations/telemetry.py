@@ -34,7 +34,8 @@ _ROW_LAG = timedelta(seconds=5)
 class MeterReading:
     """What an asset's meter said at one instant; None for what it did not say.
 
-    `power_kw` is positive into the asset; the registers only grow; `soc_fraction` is 0 to 1.
+    `power_kw` and `setpoint_kw`, what the device itself says that it follows, are positive into the asset; the registers
+    only grow; `soc_fraction` is 0 to 1.
     """
 
     asset_id: int
@@ -44,6 +45,7 @@ class MeterReading:
     export_kwh: float | None = None
     soc_fraction: float | None = None
     temperature_c: float | None = None
+    setpoint_kw: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +74,13 @@ class _Known(NamedTuple):
     export_kwh: float | None
 
 
-_COLUMNS = "asset_id, measured_at, power_kw, import_kwh, export_kwh, soc_fraction, temperature_c, flags, received_at"
-_TYPES = ("int8", "timestamptz", "float8", "float8", "float8", "float8", "float8", "int2", "timestamptz")
+_COLUMNS = "asset_id, measured_at, power_kw, import_kwh, export_kwh, soc_fraction, temperature_c, setpoint_kw, flags, received_at"
+_TYPES = ("int8", "timestamptz", "float8", "float8", "float8", "float8", "float8", "float8", "int2", "timestamptz")
 
 _CREATE_INCOMING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS fleet_reading_incoming (
     asset_id bigint, measured_at timestamptz, power_kw float8, import_kwh float8, export_kwh float8,
-    soc_fraction float8, temperature_c float8, flags smallint, received_at timestamptz
+    soc_fraction float8, temperature_c float8, setpoint_kw float8, flags smallint, received_at timestamptz
 ) ON COMMIT DELETE ROWS
 """
 # in one order, so that two processes that store the same readings wait for each other instead of deadlocking
@@ -174,7 +176,7 @@ def _unsound(reading: MeterReading, earliest: datetime, latest: datetime) -> str
     if at < earliest:
         return f"measured_at: {at.isoformat()} is older than what is kept. Set the device's clock."
     said = False
-    for field in ("power_kw", "import_kwh", "export_kwh", "soc_fraction", "temperature_c"):
+    for field in ("power_kw", "import_kwh", "export_kwh", "soc_fraction", "temperature_c", "setpoint_kw"):
         value = getattr(reading, field)
         if value is None:
             continue
@@ -224,6 +226,7 @@ def _store(
                     reading.export_kwh,
                     reading.soc_fraction,
                     reading.temperature_c,
+                    reading.setpoint_kw,
                     flags,
                     received_at,
                 )

@@ -55,6 +55,16 @@ def standing_schedules(asset_ids: Iterable[int]) -> dict[int, StandingSchedule]:
     }
 
 
+def scheduled_power_kw(*, asset_id: int, at: datetime) -> float | None:
+    """What an asset's newest schedule says for an instant (+ into the asset); None where it says nothing."""
+    schedule = standing_schedules([asset_id]).get(asset_id)
+    if schedule is None or not schedule.starts_at <= at < schedule.valid_until:
+        return None
+    elapsed_s = (at - schedule.starts_at).total_seconds()
+    begun = [power for offset, power in zip(schedule.offset_s, schedule.power_kw, strict=True) if offset <= elapsed_s]
+    return begun[-1] if begun else None
+
+
 def refusing_assets(*, now: datetime) -> frozenset[int]:
     """Assets whose device refused a power schedule lately and has accepted none since."""
     with connection.cursor() as cursor:

@@ -25,6 +25,7 @@ from fleet.twin.profiles import (
     Period,
     ProfileRefused,
     ProfileStore,
+    Surroundings,
 )
 from fleet.twin.transactions import EventKind, EventQueue, Transaction, TransactionEvent
 from fleet.twin.world import WorldCharger
@@ -45,9 +46,13 @@ class SimulatedStation:
         resolution_wh = 1.0 if world.protocol == "ocpp1.6" else RESOLUTION_WH
         self.evses = {evse.number: SimulatedEvse(evse, EnergyMeter(resolution_wh)) for evse in world.evses}
         self.profiles = ProfileStore()
+        self.surroundings = Surroundings()
         self.faults = StationFaults()
         self.queue = EventQueue()
         self.status_due: set[int] = set()
+        # dynamic profiles whose set-point is to be fetched, and when each was last
+        self.pulls_due: set[int] = set()
+        self._pulled_at: dict[int, datetime] = {}
         self.sample_interval_s = world.meter_interval_s
         self.start_offline_after_s = START_OFFLINE_AFTER_S
         self.on_work: Callable[[], None] = lambda: None
@@ -245,13 +250,16 @@ class SimulatedStation:
         own, offline_s = self.own_time(now), self.offline_s(now)
         for evse in self.evses.values():
             if evse.transaction is None or evse.car is None:
-                evse.offer, evse.setpoint_kw = NOTHING, None
+                evse.offer, evse.setpoint_kw, evse.operation_mode = NOTHING, None, "ChargingOnly"
                 continue
             if self.faults.active(Fault.IGNORE_PROFILES, now):
                 allowed = Allowance(evse.limits.max_charge_kw, evse.limits.max_charge_kw, 0.0)
             else:
                 allowed = self._allowance(evse, self._moment(evse, own, offline_s))
             evse.setpoint_kw = allowed.wanted_kw if allowed.by_setpoint else None
+            if evse.operation_mode != allowed.mode:
+                evse.operation_mode = allowed.mode
+                self._tell(evse, "updated", "OperationModeChanged", now)
             evse.offer = PowerOffer(
                 allowed.wanted_kw, allowed.charge_kw, allowed.discharge_kw, least_charge_kw=evse.limits.min_charge_kw
             )
@@ -259,6 +267,7 @@ class SimulatedStation:
     def observe(self, now: datetime, step_s: float) -> None:
         """Count the energy of the step that has passed, and note all that has to be told."""
         self._follow_faults(now)
+        self._note_pulls(self.own_time(now))
         sample = self._sample_now(now)
         for evse in self.evses.values():
             evse.meter.count(evse.power_kw, step_s)
@@ -275,6 +284,21 @@ class SimulatedStation:
                     self._tell(evse, "updated", "MeterValuePeriodic", now)
             elif evse.wants_authorisation and not self.online:
                 self._start_offline(evse, now)
+
+    def period_now(self, evse: SimulatedEvse, now: datetime) -> Period | None:
+        """The period of a profile that an EVSE follows now; none if no profile holds."""
+        return self.profiles.holding(evse.number, self._moment(evse, self.own_time(now), self.offline_s(now)))
+
+    def _note_pulls(self, own: datetime) -> None:
+        """Dynamic profiles that have not been updated for their interval are to be fetched."""
+        for profile in self.profiles:
+            if not profile.update_interval_s:
+                continue
+            last = max(profile.received_at, self._pulled_at.get(profile.profile_id, profile.received_at))
+            if (own - last).total_seconds() >= profile.update_interval_s and profile.valid(own, 0.0):
+                self._pulled_at[profile.profile_id] = own
+                self.pulls_due.add(profile.profile_id)
+                self.on_work()
 
     def trigger_reading(self, evse: SimulatedEvse, now: datetime) -> None:
         """Tell what the meter shows, because somebody asked."""
@@ -347,6 +371,7 @@ class SimulatedStation:
             transaction_started_at=transaction.started_at if transaction is not None else None,
             offline_s=offline_s,
             sharers=sum(each.transaction is not None for each in self.evses.values()),
+            surroundings=self.surroundings,
         )
 
     def _allowance(self, evse: SimulatedEvse, moment: Moment) -> Allowance:

@@ -8,6 +8,7 @@
 | clear    | station, fault?                       | that fault ends, or all of the station                   |
 | plug_in  | car                                   | the car is connected now                                 |
 | unplug   | car                                   | the car leaves now                                       |
+| surround | station, frequency_hz?, site_load_kw?, external_kw? | what the station measures besides         |
 | show     | station?                              | what the station, or every one, is and does              |
 """
 

@@ -47,6 +47,7 @@ class SimulatedEvse:
         self.operative_later: bool | None = None
         self.offer: PowerOffer = NOTHING
         self.setpoint_kw: float | None = None
+        self.operation_mode = "ChargingOnly"
         self._candidate_state = ""
         self._candidate_since: datetime | None = None
 
@@ -103,6 +104,7 @@ class SimulatedEvse:
             offered_kw=max(self.offer.charge_kw, 0.0),
             setpoint_kw=self.setpoint_kw,
             current_a=kw_to_amperes(abs(power_kw), voltage_v=VOLTAGE_V, phases=self.limits.phases),
+            operation_mode=self.operation_mode,
         )
 
     def settled_state(self, now: datetime) -> str:

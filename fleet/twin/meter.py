@@ -22,6 +22,7 @@ class MeterReading:
     offered_kw: float
     setpoint_kw: float | None
     current_a: float
+    operation_mode: str = "ChargingOnly"
 
 
 class EnergyMeter:

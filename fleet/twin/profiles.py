@@ -7,7 +7,7 @@ Protocols translate their wire form into these.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -17,7 +17,10 @@ TX_DEFAULT = "TxDefaultProfile"
 TX = "TxProfile"
 RECURRENCE_S = {"Daily": 86_400.0, "Weekly": 604_800.0}
 SETPOINT_MODES = ("CentralSetpoint", "CentralFrequency")
-MODES = ("ChargingOnly", "Idle", *SETPOINT_MODES)
+LOCAL_MODES = ("LocalFrequency", "LocalLoadBalancing", "ExternalSetpoint")
+MODES = ("ChargingOnly", "Idle", *SETPOINT_MODES, *LOCAL_MODES)
+
+Curve = tuple[tuple[float, float], ...]
 
 
 class ProfileRefused(Exception):
@@ -31,13 +34,36 @@ class ProfileRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A period of a schedule. Limits are never negative; the set-point is positive into the car."""
+    """A period of a schedule. Limits are never negative; set-point, baseline and curves are positive into the car."""
 
     offset_s: float
     limit_kw: float | None = None
     discharge_limit_kw: float | None = None
     setpoint_kw: float | None = None
     operation_mode: str = "ChargingOnly"
+    baseline_kw: float = 0.0
+    frequency_watt: Curve = ()
+    signal_watt: Curve = ()
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What a station measures or is told beside its profiles.
+
+    Attributes:
+        frequency_hz: of the grid.
+        site_load_kw: what the site takes besides this station's cars; negative if it feeds in.
+        balance_from_kw, balance_to_kw: between these, local load balancing leaves the site alone.
+        external_kw: the set-point of an energy management system on site, if there is one.
+        signal: the last aFRR signal, if one has come.
+    """
+
+    frequency_hz: float = 50.0
+    site_load_kw: float = 0.0
+    balance_from_kw: float = 0.0
+    balance_to_kw: float = 0.0
+    external_kw: float | None = None
+    signal: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +140,7 @@ class Moment:
         transaction_id, transaction_started_at: of the transaction on the EVSE; empty and none without one.
         offline_s: how long the station has been without its central system; 0 while connected.
         sharers: EVSEs among which a limit of the whole station is shared.
+        surroundings: for the modes in which the station decides by itself.
     """
 
     now: datetime
@@ -121,6 +148,7 @@ class Moment:
     transaction_started_at: datetime | None = None
     offline_s: float = 0.0
     sharers: int = 1
+    surroundings: Surroundings = field(default_factory=Surroundings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +159,7 @@ class Allowance:
     charge_kw: float
     discharge_kw: float
     by_setpoint: bool = False
+    mode: str = "ChargingOnly"
 
 
 class ProfileStore:
@@ -245,13 +274,8 @@ class ProfileStore:
         """
         if not self._profiles:
             return Allowance(fail_safe_kw, min(fail_safe_kw, charge_kw), 0.0)
-        period = (
-            self.leading(TX, evse_number, moment)
-            or self.leading(TX_DEFAULT, evse_number, moment)
-            or self.leading(TX_DEFAULT, 0, moment)
-            or Period(0.0, limit_kw=fail_safe_kw)
-        )
-        allowed = _of_period(period, charge_kw=charge_kw, discharge_kw=discharge_kw)
+        period = self.holding(evse_number, moment) or Period(0.0, limit_kw=fail_safe_kw)
+        allowed = _of_period(period, moment.surroundings, charge_kw=charge_kw, discharge_kw=discharge_kw)
         for purpose in (STATION_MAX, EXTERNAL):
             for number, sharers in ((0, max(moment.sharers, 1)), (evse_number, 1)):
                 cap = self.leading(purpose, number, moment)
@@ -259,6 +283,14 @@ class ProfileStore:
                     allowed = replace(allowed, charge_kw=min(allowed.charge_kw, cap.limit_kw / sharers))
         wanted_kw = min(max(allowed.wanted_kw, -allowed.discharge_kw), allowed.charge_kw)
         return replace(allowed, wanted_kw=wanted_kw)
+
+    def holding(self, evse_number: int, moment: Moment) -> Period | None:
+        """The period that an EVSE follows; none if no profile covers the moment."""
+        return (
+            self.leading(TX, evse_number, moment)
+            or self.leading(TX_DEFAULT, evse_number, moment)
+            or self.leading(TX_DEFAULT, 0, moment)
+        )
 
     def changes(self, moment: Moment, until: datetime) -> list[datetime]:
         """Instants after the moment and before `until` at which the allowance may change."""
@@ -285,11 +317,37 @@ def _same_level(profile: ChargingProfile, other: ChargingProfile) -> bool:
     return same and not apart
 
 
-def _of_period(period: Period, *, charge_kw: float, discharge_kw: float) -> Allowance:
+def _of_period(period: Period, surroundings: Surroundings, *, charge_kw: float, discharge_kw: float) -> Allowance:
     most_in = charge_kw if period.limit_kw is None else min(period.limit_kw, charge_kw)
+    most_out = discharge_kw if period.discharge_limit_kw is None else min(period.discharge_limit_kw, discharge_kw)
     if period.operation_mode == "Idle":
-        return Allowance(0.0, 0.0, 0.0)
-    if period.operation_mode in SETPOINT_MODES and period.setpoint_kw is not None:
-        most_out = discharge_kw if period.discharge_limit_kw is None else min(period.discharge_limit_kw, discharge_kw)
-        return Allowance(period.setpoint_kw, most_in, most_out, by_setpoint=True)
+        return Allowance(0.0, 0.0, 0.0, mode="Idle")
+    mode = period.operation_mode
+    if mode in SETPOINT_MODES and period.setpoint_kw is not None:
+        return Allowance(period.setpoint_kw, most_in, most_out, by_setpoint=True, mode=mode)
+    if mode in LOCAL_MODES:
+        return Allowance(_local_kw(period, surroundings), most_in, most_out, by_setpoint=True, mode=mode)
     return Allowance(most_in, most_in, 0.0)
+
+
+def _local_kw(period: Period, surroundings: Surroundings) -> float:
+    """What the station itself arrives at, by what it measures and is told."""
+    if period.operation_mode == "LocalFrequency":
+        added = curve_at(period.frequency_watt, surroundings.frequency_hz)
+        if surroundings.signal is not None:
+            added += curve_at(period.signal_watt, surroundings.signal)
+        return period.baseline_kw + added
+    if period.operation_mode == "LocalLoadBalancing":
+        load = surroundings.site_load_kw
+        return min(max(load, surroundings.balance_from_kw), surroundings.balance_to_kw) - load
+    return surroundings.external_kw or 0.0
+
+
+def curve_at(curve: Curve, x: float) -> float:
+    """A curve of ascending points, straight between them and flat beyond; 0 without points."""
+    if not curve:
+        return 0.0
+    for (x0, y0), (x1, y1) in pairwise(curve):
+        if x0 <= x <= x1:
+            return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
+    return curve[0][1] if x < curve[0][0] else curve[-1][1]

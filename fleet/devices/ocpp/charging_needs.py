@@ -17,7 +17,11 @@ _PHASE_TO_PHASE_V = 300.0
 
 @dataclass(frozen=True, slots=True)
 class ChargingNeeds:
-    """What a car asks for. None is what it does not say; powers are never negative."""
+    """What a car asks for. None is what it does not say; powers are never negative.
+
+    `v2x_minimum_kwh` is the energy through the connector that brings the battery to the lowest level at which the car
+    still gives energy back; negative while it is above that.
+    """
 
     bidirectional: bool
     max_charge_kw: float | None
@@ -25,6 +29,8 @@ class ChargingNeeds:
     energy_needed_kwh: float | None
     soc_fraction: float | None
     departure_at: datetime | None
+    target_soc_fraction: float | None = None
+    v2x_minimum_kwh: float | None = None
 
 
 def read_charging_needs(needs: dict[str, Any], *, version: str) -> ChargingNeeds:
@@ -47,6 +53,7 @@ def read_charging_needs(needs: dict[str, Any], *, version: str) -> ChargingNeeds
         energy_wh = (ac or dc or {}).get("energyAmount")
     soc_percent = (dc or {}).get("stateOfCharge")
     departure = needs.get("departureTime")
+    target_percent, minimum_wh = v2x.get("targetSoC"), v2x.get("evMinV2XEnergyRequest")
     return ChargingNeeds(
         bidirectional="BPT" in mode and discharge_kw != 0,
         max_charge_kw=charge_kw,
@@ -54,6 +61,8 @@ def read_charging_needs(needs: dict[str, Any], *, version: str) -> ChargingNeeds
         energy_needed_kwh=None if energy_wh is None else wh_to_kwh(energy_wh),
         soc_fraction=None if soc_percent is None else soc_percent / 100,
         departure_at=None if departure is None else read_instant(departure, field="departureTime", version=version),
+        target_soc_fraction=None if target_percent is None else target_percent / 100,
+        v2x_minimum_kwh=None if minimum_wh is None else wh_to_kwh(minimum_wh),
     )
 
 

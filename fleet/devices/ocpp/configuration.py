@@ -5,13 +5,22 @@ A station that knows none of this goes on with common defaults; nothing here may
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from fleet.core.local_control import LocalControl
 from fleet.devices.ocpp.connection import CallRefused, NoAnswer
-from fleet.devices.ocpp.profiles import AMPERES, DEFAULT_MAX_PERIODS, WATTS, ProfileTerms, fallback_profile
+from fleet.devices.ocpp.profiles import (
+    AMPERES,
+    COMMAND_STACK_LEVEL,
+    DEFAULT_MAX_PERIODS,
+    WATTS,
+    ProfileTerms,
+    fallback_profile,
+)
 from fleet.devices.ocpp.station import Station
-from fleet.devices.ocpp.wire import V16
+from fleet.devices.ocpp.wire import V16, V21
 from fleet.devices.ocpp.writer import Work
 from fleet.operations.stations import EvseIdentity, record_capabilities
 
@@ -27,7 +36,24 @@ _VARIABLES = {
     "max_periods": "PeriodsPerSchedule",
     "max_stack_level": "ProfileStackLevel",
 }
+# what 2.1 adds, per component
+_VARIABLES_V21 = {
+    "SmartChargingCtrlr": {
+        "dynamic": "SupportsDynamicProfiles",
+        "offline_duration": "SupportsMaxOfflineDuration",
+        "evse_sleep": "SupportsEvseSleep",
+        "additional_purposes": "SupportedAdditionalPurposes",
+        "first_profile_id": "MaxExternalConstraintsId",
+    },
+    "V2XChargingCtrlr": {
+        "v2x_enabled": "Enabled",
+        "operation_modes": "SupportedOperationModes",
+        "energy_transfer_modes": "SupportedEnergyTransferModes",
+    },
+}
 SMART_CHARGING_COMPONENT = "SmartChargingCtrlr"
+# A station that has been alone for so long falls back to its fail-safe power, whatever it was told.
+MAX_OFFLINE_S = 900
 _MEASURANDS = (
     "Energy.Active.Import.Register",
     "Energy.Active.Export.Register",
@@ -35,6 +61,7 @@ _MEASURANDS = (
     "Power.Active.Export",
     "SoC",
 )
+_MEASURANDS_V21 = (*_MEASURANDS, "Power.Active.Setpoint")
 
 
 async def configure_station(station: Station) -> None:
@@ -63,7 +90,13 @@ def remember(station: Station, capabilities: dict[str, Any]) -> None:
 
 
 def profile_terms(
-    station: Station, evse: EvseIdentity, *, transaction_id: str = "", bidirectional: bool = False, unit: str = ""
+    station: Station,
+    evse: EvseIdentity,
+    *,
+    transaction_id: str = "",
+    bidirectional: bool = False,
+    unit: str = "",
+    control: LocalControl | None = None,
 ) -> ProfileTerms:
     """What a profile for an EVSE of this station has to respect."""
     return ProfileTerms(
@@ -75,11 +108,34 @@ def profile_terms(
         max_discharge_kw=evse.max_discharge_kw,
         min_charge_kw=evse.min_charge_kw,
         fail_safe_kw=evse.fail_safe_kw,
-        bidirectional=bidirectional,
+        bidirectional=bidirectional and station.capabilities.get("v2x_enabled") is not False,
         rate_unit=unit or rate_unit(station),
         max_periods=max(2, int(station.capabilities.get("max_periods") or DEFAULT_MAX_PERIODS)),
         dynamic=station.capabilities.get("dynamic", True),
+        pulls=station.capabilities.get("dynamic") is True,
+        control=control or LocalControl(),
+        modes=capability_members(station, "operation_modes"),
+        sleeps=station.capabilities.get("evse_sleep") is True,
+        max_offline_s=MAX_OFFLINE_S if station.capabilities.get("offline_duration") is True else None,
+        max_stack_level=_stack_level(station),
+        first_id=_number(station, "first_profile_id"),
     )
+
+
+def capability_members(station: Station, capability: str) -> frozenset[str]:
+    """The members of a list that the station gave; empty if it gave none."""
+    told = str(station.capabilities.get(capability) or "")
+    return frozenset(member.strip() for member in told.split(",") if member.strip())
+
+
+def _number(station: Station, capability: str) -> int:
+    told = station.capabilities.get(capability)
+    return told if isinstance(told, int) and told > 0 else 0
+
+
+def _stack_level(station: Station) -> int:
+    told = station.capabilities.get("max_stack_level")
+    return told if isinstance(told, int) and not isinstance(told, bool) else COMMAND_STACK_LEVEL
 
 
 def rate_unit(station: Station) -> str:
@@ -92,35 +148,50 @@ def rate_unit(station: Station) -> str:
     return AMPERES if only_amperes else WATTS
 
 
+def _variables(version: str) -> dict[str, tuple[str, str]]:
+    """Component and variable of every capability that a version's stations are asked for."""
+    wanted = {capability: (SMART_CHARGING_COMPONENT, name) for capability, name in _VARIABLES.items()}
+    if version == V21:
+        for component, variables in _VARIABLES_V21.items():
+            wanted |= {capability: (component, name) for capability, name in variables.items()}
+    return wanted
+
+
 async def _probe(station: Station) -> dict[str, Any]:
+    told: dict[Any, str]
+    names: Mapping[str, Any]
     try:
         if station.version == V16:
             answer = await station.calls.call("GetConfiguration", {"key": list(_KEYS_V16.values())})
             told = {item["key"]: item.get("value", "") for item in answer.get("configurationKey", ())}
             names = _KEYS_V16
         else:
+            wanted = _variables(station.version)
             request = [
-                {"component": {"name": SMART_CHARGING_COMPONENT}, "variable": {"name": name}}
-                for name in _VARIABLES.values()
+                {"component": {"name": component}, "variable": {"name": name}} for component, name in wanted.values()
             ]
             answer = await station.calls.call("GetVariables", {"getVariableData": request})
             told = {
-                item["variable"]["name"]: item.get("attributeValue", "") for item in answer.get("getVariableResult", ())
+                (item["component"]["name"], item["variable"]["name"]): item.get("attributeValue", "")
+                for item in answer.get("getVariableResult", ())
             }
-            names = _VARIABLES
+            names = wanted
     except (CallRefused, NoAnswer) as error:
         station.say_once("probe", "does not say what it can do: %s", error)
         return {}
     return {capability: read_capability(told[name]) for capability, name in names.items() if told.get(name)}
 
 
-def read_capability(text: str) -> int | str:
-    """A configuration value: a number where it is one."""
-    return int(text) if text.strip().isdecimal() else text.strip()
+def read_capability(text: str) -> bool | int | str:
+    """A configuration value: a number or a truth value where it is one."""
+    text = text.strip()
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    return int(text) if text.isdecimal() else text
 
 
 async def _set_meter_interval(station: Station, interval_s: int) -> None:
-    measurands = ",".join(_MEASURANDS)
+    measurands = ",".join(_MEASURANDS_V21 if station.version == V21 else _MEASURANDS)
     try:
         if station.version == V16:
             await station.calls.call(

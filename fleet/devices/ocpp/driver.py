@@ -7,14 +7,25 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from fleet.core.local_control import LocalControl, LocalControlInvalid, read_local_control
 from fleet.devices.ocpp.configuration import profile_terms, rate_unit, remember
 from fleet.devices.ocpp.connection import CallRefused, NoAnswer, Overtaken, StationConnection
-from fleet.devices.ocpp.profiles import AMPERES, DEFAULT_ID, WATTS, ProfileTerms, charging_profile
+from fleet.devices.ocpp.dynamic import DynamicProfiles
+from fleet.devices.ocpp.profiles import (
+    AMPERES,
+    FALLBACK_STACK_LEVEL,
+    WATTS,
+    ProfileTerms,
+    charging_profile,
+    fallback_profile,
+    profile_id,
+)
 from fleet.devices.ocpp.requests import clear_profile, request_of
 from fleet.devices.ocpp.schemas import PayloadError
 from fleet.devices.ocpp.station import Station
 from fleet.models import CommandKind
 from fleet.operations.commands import CommandOutcome, DueCommand
+from fleet.operations.stations import EvseIdentity
 
 # How long a station may still be held at what it was last told, while a schedule that begins later waits.
 LONGEST_HOLD = timedelta(minutes=15)
@@ -28,6 +39,7 @@ class OcppDriver:
         self._clock = clock
         self._newest: dict[int, int] = {}
         self._last_schedule: dict[int, DueCommand] = {}
+        self._dynamic = DynamicProfiles()
         # assets with a profile that was meant for before the transaction
         self._has_default: set[int] = set()
 
@@ -49,17 +61,19 @@ class OcppDriver:
         """Turn a schedule into the profile that the station can follow, and send it.
 
         A station that refuses watts is tried in amperes, one that refuses a Dynamic profile with an Absolute one; what
-        works is remembered.
+        works is remembered. One that holds a Dynamic profile until the same instant is sent the new set-point alone.
         """
         connection = self._connections.get(command.charger_identity)
         evse = connection.station.evses.get(command.evse_number) if connection is not None else None
         if connection is None or evse is None:
             return None
         self._newest[command.asset_id] = max(command.sequence, self._newest.get(command.asset_id, 0))
-        terms = profile_terms(
-            connection.station, evse, transaction_id=command.transaction_id, bidirectional=command.bidirectional
-        )
-        outcome = await self._send_profile(connection, command, terms)
+        try:
+            terms = _terms(connection.station, evse, command)
+        except LocalControlInvalid as error:
+            now = self._clock()
+            return CommandOutcome(command.command_id, False, now, now, {}, str(error))
+        outcome = await self._update_or_send(connection, command, terms)
         for other, learnt in _other_ways(connection.station, terms):
             if outcome is None or outcome.accepted:
                 break
@@ -68,16 +82,28 @@ class OcppDriver:
                 remember(connection.station, learnt)
         if outcome is not None and outcome.accepted:
             self._last_schedule[command.asset_id] = command
-            self._tidy(connection, command)
+            self._tidy(connection, command, terms)
         return outcome
 
-    def _tidy(self, connection: StationConnection, command: DueCommand) -> None:
+    async def _update_or_send(
+        self, connection: StationConnection, command: DueCommand, terms: ProfileTerms
+    ) -> CommandOutcome | None:
+        now = self._clock()
+        update = self._dynamic.update(connection, command, terms, now=now, held_kw=self._held_kw(command, now))
+        if update is not None:
+            outcome = await self._call(connection, command, "UpdateDynamicSchedule", update)
+            if outcome is None or outcome.accepted:
+                return outcome
+            self._dynamic.forget(command.asset_id)
+        return await self._send_profile(connection, command, terms)
+
+    def _tidy(self, connection: StationConnection, command: DueCommand, terms: ProfileTerms) -> None:
         """Take back the profile from before the transaction once one of the transaction's own holds."""
         if not command.transaction_id:
             self._has_default.add(command.asset_id)
         elif command.asset_id in self._has_default:
             self._has_default.discard(command.asset_id)
-            connection.start(_clear_default(connection, command.evse_number))
+            connection.start(_clear_default(connection, terms))
 
     async def _send_profile(
         self, connection: StationConnection, command: DueCommand, terms: ProfileTerms
@@ -92,7 +118,9 @@ class OcppDriver:
             terms=terms,
             held_kw=self._held_kw(command, now),
         )
-        return await self._call(connection, command, "SetChargingProfile", payload)
+        outcome = await self._call(connection, command, "SetChargingProfile", payload)
+        self._dynamic.note(connection, command, payload, accepted=outcome is not None and outcome.accepted)
+        return outcome
 
     def _held_kw(self, command: DueCommand, now: datetime) -> float | None:
         """What the asset was last told for this instant, if that still holds and was meant for the same car."""
@@ -134,9 +162,37 @@ class OcppDriver:
         return CommandOutcome(command.command_id, accepted, sent_at, self._clock(), answer, reason)
 
 
-async def _clear_default(connection: StationConnection, evse_number: int) -> None:
+def _terms(station: Station, evse: EvseIdentity, command: DueCommand) -> ProfileTerms:
+    """What the command's profile has to respect.
+
+    Raises:
+        LocalControlInvalid: it asks for a mode of operation that this station does not have.
+    """
+    control = read_local_control(command.parameters.get("local_control"))
+    terms = profile_terms(
+        station,
+        evse,
+        transaction_id=command.transaction_id,
+        bidirectional=command.bidirectional,
+        control=control,
+    )
+    if control != LocalControl() and not terms.signed:
+        raise LocalControlInvalid(
+            f"This station does not do {control.mode} now.",
+            field="local_control.mode",
+            remedy="It needs OCPP 2.1, a car that has agreed to discharge, and that mode among its own.",
+        )
+    return terms
+
+
+async def _clear_default(connection: StationConnection, terms: ProfileTerms) -> None:
+    before = replace(terms, transaction_id="")
     try:
-        await connection.call(*clear_profile(DEFAULT_ID + evse_number, connection.station.version))
+        if terms.max_stack_level == FALLBACK_STACK_LEVEL:
+            # it stood in the fall-back's place
+            await connection.call("SetChargingProfile", fallback_profile(replace(before, bidirectional=False)))
+        else:
+            await connection.call(*clear_profile(profile_id(before), connection.station.version))
     except (CallRefused, NoAnswer) as error:
         connection.station.say_once("clear", "does not take back a profile: %s", error)
 

@@ -212,11 +212,10 @@ async def on_meter_values(station: Station, payload: Payload) -> Payload:
 
 async def on_notify_ev_charging_needs(station: Station, payload: Payload) -> Payload:
     """What the car asks for and can do; planning is told and sends a schedule."""
-    needs = await note_charging_needs(station, payload)
-    return {"status": "Rejected" if needs is None else "Accepted"}
+    return {"status": "Rejected" if await note_charging_needs(station, payload) is None else "Accepted"}
 
 
-async def note_charging_needs(station: Station, payload: Payload) -> ChargingNeeds | None:
+async def note_charging_needs(station: Station, payload: Payload) -> tuple[ChargingNeeds, SessionUpdated] | None:
     """Write a car's needs to the open session of the EVSE; None if there is none."""
     evse = station.evse(payload["evseId"])
     transaction_id = station.open_transaction(payload["evseId"])
@@ -224,7 +223,7 @@ async def note_charging_needs(station: Station, payload: Payload) -> ChargingNee
         station.say_once("needs", "tells what a car needs at an EVSE without a transaction")
         return None
     needs = read_charging_needs(payload["chargingNeeds"], version=station.version)
-    await station.books.write(
+    session: SessionUpdated = await station.books.write(
         Work(
             operation=partial(
                 update_session,
@@ -232,6 +231,8 @@ async def note_charging_needs(station: Station, payload: Payload) -> ChargingNee
                 transaction_id=transaction_id,
                 sequence_number=-1,
                 soc_fraction=needs.soc_fraction,
+                car_target_soc_fraction=needs.target_soc_fraction,
+                car_minimum_kwh=needs.v2x_minimum_kwh,
                 energy_needed_kwh=needs.energy_needed_kwh,
                 max_charge_kw=needs.max_charge_kw,
                 max_discharge_kw=needs.max_discharge_kw,
@@ -242,7 +243,7 @@ async def note_charging_needs(station: Station, payload: Payload) -> ChargingNee
             )
         )
     )
-    return needs
+    return needs, session
 
 
 def on_notify_ev_charging_schedule(station: Station, payload: Payload) -> Payload:

@@ -1,7 +1,9 @@
 """A power schedule in kW -> the charging profile that a station of each version can follow.
 
 1.6 and 2.0.1 know limits of charging only: what would discharge becomes 0. 2.1 follows a signed set-point
-(operationMode CentralSetpoint, + into the car) within a limit and a discharge limit. Every profile ends by itself at
+(operationMode CentralSetpoint, + into the car) within a limit and a discharge limit, or a rule of its own around it
+(`fleet.core.local_control`). Which fields a period of each mode has is the table "Limits and setpoints per operation
+mode" of OCPP 2.1. Every profile ends by itself at
 `valid_until`: its last period is the fail-safe power, its `validTo` is that instant, and a fall-back profile of the
 lowest stack level waits below, so that a platform that falls silent leaves every station safe.
 """
@@ -15,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from common.units import kw_to_amperes, kw_to_watts
+from fleet.core.local_control import LocalControl, V2XMode
 from fleet.devices.ocpp.instants import write_instant
 from fleet.devices.ocpp.wire import V16, V21
 
@@ -23,6 +26,12 @@ FALLBACK_STACK_LEVEL, COMMAND_STACK_LEVEL = 0, 1
 # One identifier per purpose and EVSE: a newer profile replaces the older one instead of piling up.
 FALLBACK_ID, DEFAULT_ID, TRANSACTION_ID = 1000, 2000, 3000
 DEFAULT_MAX_PERIODS = 24
+# A pause this long is worth letting the car's and the station's electronics sleep.
+LONGEST_AWAKE_S = 900
+# How often a station asks for the set-point of a Dynamic profile that it has not been sent.
+PULL_EVERY_S = 60
+
+BY_SETPOINT = LocalControl()
 
 Segment = tuple[int, float]  # seconds after the start of the schedule, kW
 
@@ -37,6 +46,13 @@ class ProfileTerms:
         rate_unit: "W" or "A", whichever the station understands.
         max_periods: how many periods it takes.
         dynamic: whether a 2.1 station may be given a profile of kind Dynamic.
+        pulls: whether it asks for the present set-point of such a profile by itself.
+        control: how the station arrives at its power in a bidirectional session.
+        modes: the modes of operation that it says it has; empty if it does not say.
+        sleeps: whether it can let its electronics sleep while idle.
+        max_offline_s: after so long without its central system the profile no longer holds; None if it cannot do that.
+        max_stack_level: the highest level that it takes.
+        first_id: identifiers up to this one are the station's own.
     """
 
     version: str
@@ -51,11 +67,23 @@ class ProfileTerms:
     rate_unit: str = WATTS
     max_periods: int = DEFAULT_MAX_PERIODS
     dynamic: bool = True
+    pulls: bool = False
+    control: LocalControl = BY_SETPOINT
+    modes: frozenset[str] = frozenset()
+    sleeps: bool = False
+    max_offline_s: int | None = None
+    max_stack_level: int = COMMAND_STACK_LEVEL
+    first_id: int = 0
 
     @property
     def signed(self) -> bool:
-        """Whether the profile carries a signed set-point."""
-        return self.version == V21 and self.bidirectional and self.max_discharge_kw > 0
+        """Whether the profile may make the car discharge: both have agreed, and the station knows how."""
+        return (
+            self.version == V21
+            and self.bidirectional
+            and self.max_discharge_kw > 0
+            and (not self.modes or self.control.mode in self.modes)
+        )
 
 
 def settable_kw(power_kw: float, terms: ProfileTerms) -> float:
@@ -158,25 +186,71 @@ def charging_profile(
         terms=terms,
         held_kw=held_kw,
     )
-    dynamic = terms.signed and terms.dynamic and len(segments) == 2
+    dynamic = is_dynamic(segments, terms)
     if dynamic:
         # one set-point that the platform keeps changing; it ends with validTo
         schedule: dict[str, Any] = {"periods": [_period(0, segments[0][1], terms)]}
     else:
-        *live, safe = segments
-        schedule = {
-            "periods": [*(_period(start, power, terms) for start, power in live), _safe_period(*safe, terms)],
-            "start": base,
-        }
+        schedule = {"periods": _periods(segments, terms), "start": base}
     profile = _profile(
         terms,
         purpose="TxProfile" if _transaction(terms) is not None else "TxDefaultProfile",
         kind="Dynamic" if dynamic else "Absolute",
-        stack_level=COMMAND_STACK_LEVEL,
+        stack_level=min(COMMAND_STACK_LEVEL, terms.max_stack_level),
         schedule=schedule,
     )
-    profile["validTo"] = write_instant(valid_until)
+    if profile["chargingProfilePurpose"] == "TxProfile" or profile["stackLevel"] != FALLBACK_STACK_LEVEL:
+        # a default profile that has had to take the fall-back's place ends in the fail-safe power instead
+        profile["validTo"] = write_instant(valid_until)
+    if terms.max_offline_s is not None:
+        # an absolute schedule still says the right thing when the station is back; a lone set-point may not
+        profile |= {"maxOfflineDuration": terms.max_offline_s, "invalidAfterOfflineDuration": dynamic}
+    if dynamic and terms.pulls:
+        profile["dynUpdateInterval"] = PULL_EVERY_S
     return _request(terms, profile)
+
+
+def is_dynamic(segments: Sequence[Segment], terms: ProfileTerms) -> bool:
+    """Whether a schedule is one set-point until its end, which a Dynamic profile holds and updates change."""
+    return terms.signed and terms.dynamic and terms.control.by_setpoint and len(segments) == 2
+
+
+def schedule_update(power_kw: float, terms: ProfileTerms) -> dict[str, Any]:
+    """The content of UpdateDynamicSchedule, and of the answer to PullDynamicScheduleUpdate: a new set-point."""
+    return {"setpoint": round(kw_to_watts(settable_kw(power_kw, terms)), 1)}
+
+
+def profile_id(terms: ProfileTerms) -> int:
+    """The identifier under which the station holds what it was last told for this EVSE."""
+    purpose = "TxProfile" if _transaction(terms) is not None else "TxDefaultProfile"
+    return _profile_id(purpose, min(COMMAND_STACK_LEVEL, terms.max_stack_level), terms)
+
+
+def _profile_id(purpose: str, stack_level: int, terms: ProfileTerms) -> int:
+    first = {"TxProfile": TRANSACTION_ID}.get(purpose, DEFAULT_ID if stack_level else FALLBACK_ID)
+    return terms.first_id + first + terms.evse_number
+
+
+def _periods(segments: Sequence[Segment], terms: ProfileTerms) -> list[dict[str, Any]]:
+    *live, (safe_from_s, safe_kw) = segments
+    ends = [start for start, _ in live[1:]] + [safe_from_s]
+    return [
+        *(
+            _idle_period(start, terms) if _may_sleep(power, end - start, terms) else _period(start, power, terms)
+            for (start, power), end in zip(live, ends, strict=True)
+        ),
+        _safe_period(safe_from_s, safe_kw, terms),
+    ]
+
+
+def _may_sleep(power_kw: float, length_s: float, terms: ProfileTerms) -> bool:
+    return (
+        terms.signed
+        and terms.control.by_setpoint
+        and V2XMode.IDLE in terms.modes
+        and power_kw == 0
+        and length_s >= LONGEST_AWAKE_S
+    )
 
 
 def fallback_profile(terms: ProfileTerms) -> dict[str, Any]:
@@ -195,8 +269,7 @@ def fallback_profile(terms: ProfileTerms) -> dict[str, Any]:
 def _profile(
     terms: ProfileTerms, *, purpose: str, kind: str, stack_level: int, schedule: dict[str, Any]
 ) -> dict[str, Any]:
-    first_id = {"TxProfile": TRANSACTION_ID}.get(purpose, DEFAULT_ID if stack_level else FALLBACK_ID)
-    number = first_id + terms.evse_number
+    number = _profile_id(purpose, stack_level, terms)
     wire_schedule: dict[str, Any] = {
         "chargingRateUnit": WATTS if terms.signed else terms.rate_unit,
         "chargingSchedulePeriod": schedule["periods"],
@@ -231,15 +304,35 @@ def _transaction(terms: ProfileTerms) -> int | str | None:
 
 
 def _period(start_s: int, power_kw: float, terms: ProfileTerms) -> dict[str, Any]:
-    if terms.signed:
-        return {
-            "startPeriod": start_s,
-            "operationMode": "CentralSetpoint",
-            "setpoint": round(kw_to_watts(power_kw), 1),
-            "limit": round(kw_to_watts(terms.max_charge_kw), 1),
-            "dischargeLimit": -round(kw_to_watts(terms.max_discharge_kw), 1),
-        }
-    return _safe_period(start_s, power_kw, terms)
+    if not terms.signed:
+        return _safe_period(start_s, power_kw, terms)
+    mode = terms.control.mode
+    if mode == V2XMode.IDLE:
+        return _idle_period(start_s, terms)
+    period: dict[str, Any] = {"startPeriod": start_s, "operationMode": str(mode)}
+    if terms.control.by_setpoint:
+        period["setpoint"] = round(kw_to_watts(power_kw), 1)
+    if terms.control.by_setpoint or mode == V2XMode.EXTERNAL_SETPOINT:
+        period["limit"] = round(kw_to_watts(terms.max_charge_kw), 1)
+        period["dischargeLimit"] = -round(kw_to_watts(terms.max_discharge_kw), 1)
+    if mode == V2XMode.LOCAL_FREQUENCY:
+        period["v2xBaseline"] = round(kw_to_watts(power_kw), 1)
+        period["v2xFreqWattCurve"] = [
+            {"frequency": hertz, "power": round(kw_to_watts(added_kw), 1)}
+            for hertz, added_kw in terms.control.frequency_watt
+        ]
+        if terms.control.signal_watt:
+            period["v2xSignalWattCurve"] = [
+                {"signal": round(signal), "power": round(kw_to_watts(added_kw), 1)}
+                for signal, added_kw in terms.control.signal_watt
+            ]
+    return period
+
+
+def _idle_period(start_s: int, terms: ProfileTerms) -> dict[str, Any]:
+    """No power flows, and the electronics sleep where the station can let them."""
+    period: dict[str, Any] = {"startPeriod": start_s, "operationMode": str(V2XMode.IDLE)}
+    return period | {"evseSleep": True} if terms.sleeps else period
 
 
 def _safe_period(start_s: int, power_kw: float, terms: ProfileTerms) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fleet.devices.ocpp.wire import V16
+from fleet.devices.ocpp.instants import write_exact_instant
+from fleet.devices.ocpp.wire import V16, V21
 from fleet.models import CommandKind
 from fleet.operations.commands import DueCommand
 
@@ -16,7 +17,8 @@ def request_of(command: DueCommand, version: str) -> Request:
     """The action and payload of a command.
 
     Parameters by kind: remote_start takes `id_token` (and `token_type`), remote_stop `transaction_id` (else the open
-    one), trigger `message`, reset `type` (soft or hard), composite_schedule `duration_s` and `unit`.
+    one), trigger `message`, reset `type` (soft or hard), composite_schedule `duration_s` and `unit`, afrr_signal
+    `signal`.
 
     Raises:
         ValueError: the command misses what its request needs, or is of a kind without one.
@@ -74,12 +76,22 @@ def _composite_schedule(command: DueCommand, version: str) -> Request:
     return "GetCompositeSchedule", payload
 
 
+def _afrr_signal(command: DueCommand, version: str) -> Request:
+    if version != V21:
+        raise ValueError("an aFRR signal needs OCPP 2.1")
+    signal = command.parameters.get("signal")
+    if not isinstance(signal, int) or isinstance(signal, bool):
+        raise ValueError("parameters.signal is missing: give the whole number that the curve is drawn over")
+    return "AFRRSignal", {"timestamp": write_exact_instant(command.starts_at), "signal": signal}
+
+
 _BUILDERS: dict[str, Callable[[DueCommand, str], Request]] = {
     CommandKind.REMOTE_START: _remote_start,
     CommandKind.REMOTE_STOP: _remote_stop,
     CommandKind.TRIGGER: _trigger,
     CommandKind.RESET: _reset,
     CommandKind.COMPOSITE_SCHEDULE: _composite_schedule,
+    CommandKind.AFRR_SIGNAL: _afrr_signal,
 }
 
 

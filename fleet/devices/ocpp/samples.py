@@ -17,7 +17,7 @@ DEFAULT_MEASURAND = "Energy.Active.Import.Register"
 EXPORT_REGISTER = "Energy.Active.Export.Register"
 IMPORT_POWER, EXPORT_POWER = "Power.Active.Import", "Power.Active.Export"
 IMPORT_CURRENT, EXPORT_CURRENT, VOLTAGE = "Current.Import", "Current.Export", "Voltage"
-SOC, TEMPERATURE = "SoC", "Temperature"
+SOC, TEMPERATURE, SETPOINT = "SoC", "Temperature", "Power.Active.Setpoint"
 NOMINAL_VOLTAGE_V = 230.0
 
 _WANTED = frozenset(
@@ -31,6 +31,7 @@ _WANTED = frozenset(
         VOLTAGE,
         SOC,
         TEMPERATURE,
+        SETPOINT,
     }
 )
 # Where a station measures what passes to the car. What is measured elsewhere is another quantity, but for these two.
@@ -42,6 +43,7 @@ _DEFAULT_UNIT = {
     EXPORT_REGISTER: "Wh",
     IMPORT_POWER: "W",
     EXPORT_POWER: "W",
+    SETPOINT: "W",
 }
 # L1-N and L1 are the same phase; a voltage between two phases is none of a phase.
 _PHASE = {"L1": "L1", "L2": "L2", "L3": "L3", "L1-N": "L1", "L2-N": "L2", "L3-N": "L3"}
@@ -69,6 +71,7 @@ def read_meter_values(meter_values: Iterable[dict[str, Any]], *, asset_id: int, 
             _summed(values, EXPORT_REGISTER),
             _soc_fraction(values),
             _first(values, TEMPERATURE),
+            _summed(values, SETPOINT),
         )
         if (
             reading.power_kw is not None
@@ -76,6 +79,7 @@ def read_meter_values(meter_values: Iterable[dict[str, Any]], *, asset_id: int, 
             or reading.export_kwh is not None
             or reading.soc_fraction is not None
             or reading.temperature_c is not None
+            or reading.setpoint_kw is not None
         ):
             readings.append(reading)
     return readings

@@ -33,6 +33,7 @@ from fleet.devices.ocpp.station import GatewayTerms, Station
 from fleet.devices.ocpp.tracing import Tracer
 from fleet.devices.ocpp.wire import SUBPROTOCOLS, V16, V21, V201
 from fleet.devices.ocpp.writer import GroupWriter, Work
+from fleet.operations.commands import resume_schedules
 from fleet.operations.gateways import gateways_gone, reclaim_stations, release_stations
 from fleet.operations.stations import (
     ChargerIdentity,
@@ -246,6 +247,10 @@ class OcppGateway:
                 )
             )
         )
+        if version == V21:
+            await self.writer.write(
+                Work(operation=partial(resume_schedules, identity=station.identity, now=self._clock()))
+            )
         self.delivery.wake()
 
     def _disconnect(self, connection: StationConnection) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from fleet.twin.faults import Fault
 from fleet.twin.ocpp.calls_201 import ACCEPTED, Calls201, rejected
-from fleet.twin.ocpp.profile_wire import read_period
+from fleet.twin.ocpp.profile_wire import read_period, write_instant
 from fleet.twin.profiles import ChargingProfile, ProfileRefused
 
 
@@ -20,14 +20,15 @@ class Calls21(Calls201):
             **super().table(),
             "NotifyAllowedEnergyTransfer": self.notify_allowed_energy_transfer,
             "UpdateDynamicSchedule": self.update_dynamic_schedule,
+            "AFRRSignal": self.afrr_signal,
             "UsePriorityCharging": lambda payload: {"status": "NoProfile"},
         }
 
     def check_form(self, profile: ChargingProfile) -> None:
-        """A dynamic profile that wants to be pulled would go stale here: better to say so."""
+        """Only a dynamic profile is updated."""
         super().check_form(profile)
-        if profile.update_interval_s:
-            raise ProfileRefused("UnsupportedParam", "dynUpdateInterval is not supported; updates must be sent")
+        if profile.update_interval_s is not None and profile.kind != "Dynamic":
+            raise ProfileRefused("InvalidProfile", "dynUpdateInterval is for dynamic profiles")
 
     def notify_allowed_energy_transfer(self, payload: dict) -> dict:
         """Which ways energy may go in a transaction; the car negotiates anew."""
@@ -39,16 +40,33 @@ class Calls21(Calls201):
         evse.transaction.authorised = evse.transaction.needs_due = True
         return ACCEPTED
 
+    def afrr_signal(self, payload: dict) -> dict:
+        """The grid operator's signal, for the cars that follow one now."""
+        now, own = self.dialect.now(), self.station.own_time(self.dialect.now())
+        following = [
+            evse
+            for evse in self.station.evses.values()
+            if (period := self.station.period_now(evse, now)) is not None and period.signal_watt
+        ]
+        if not following:
+            return rejected("NotEnabled", f"nobody follows a signal at {write_instant(own)}")
+        self.station.surroundings.signal = payload["signal"]
+        return ACCEPTED
+
     def update_dynamic_schedule(self, payload: dict) -> dict:
         """New limits or set-point for a dynamic profile; what is not given stays."""
+        return self.take_update(payload["chargingProfileId"], payload["scheduleUpdate"])
+
+    def take_update(self, profile_id: int, update: dict) -> dict:
+        """Put an update into a dynamic profile, sent or fetched."""
         now = self.dialect.now()
-        profile = self.station.profiles.get(payload["chargingProfileId"])
+        profile = self.station.profiles.get(profile_id)
         if profile is None or profile.kind != "Dynamic" or profile.wire is None:
-            return rejected("InvalidProfile", f"there is no dynamic profile {payload['chargingProfileId']}")
+            return rejected("InvalidProfile", f"there is no dynamic profile {profile_id}")
         if self.station.faults.active(Fault.REFUSE_PROFILES, now):
             return rejected("InternalError", "the station refuses profiles")
         schedule = profile.wire["chargingSchedule"][0]
-        period = {**schedule["chargingSchedulePeriod"][0], **payload["scheduleUpdate"]}
+        period = {**schedule["chargingSchedulePeriod"][0], **update}
         try:
             read = read_period(period, unit=schedule["chargingRateUnit"], phases=self.phases(profile.evse_number))
             self.station.check_period(read, profile.evse_number)

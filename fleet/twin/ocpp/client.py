@@ -225,6 +225,9 @@ class StationClient:
             if event is not None:
                 await self._deliver(link, event)
                 continue
+            if self.station.pulls_due:
+                await self._pull(link, self.station.pulls_due.pop())
+                continue
             if not await self._tell_needs(link):
                 break
         if self.dialect.restart_when_idle and not any(evse.transaction for evse in self.station.evses.values()):
@@ -302,6 +305,12 @@ class StationClient:
             return
         evse = self.station.evses[event.transaction.evse_number]
         self.station.stop_transaction(evse, self.dialect.now(), trigger="Deauthorized", stop_reason="DeAuthorized")
+
+    async def _pull(self, link: OcppLink, profile_id: int) -> None:
+        """Fetch the set-point of a dynamic profile."""
+        answer = await self._tell(link, ("PullDynamicScheduleUpdate", {"chargingProfileId": profile_id}))
+        if answer is not None:
+            self.dialect.pulled(profile_id, answer)
 
     async def _tell_needs(self, link: OcppLink) -> bool:
         """Tell what a car needs, once its transaction is known; returns whether there was anything."""

@@ -153,6 +153,10 @@ class Dialect(ABC):
         """StatusNotification of the station itself, where the version has it."""
         return None
 
+    def pulled(self, profile_id: int, answer: dict) -> None:
+        """Take the answer to PullDynamicScheduleUpdate, where the version has it."""
+        raise NotImplementedError
+
     def charging_needs(self, evse: SimulatedEvse, transaction: Transaction) -> Message | None:
         """NotifyEVChargingNeeds, where the version has it."""
         return None

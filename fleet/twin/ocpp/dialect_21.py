@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from common.units import kw_to_watts, kwh_to_wh
+from common.units import kw_to_watts, kwh_to_wh, watts_to_kw
 from fleet.twin.car import SimulatedCar
 from fleet.twin.evse import SimulatedEvse
 from fleet.twin.ocpp.calls_21 import Calls21
@@ -17,6 +17,9 @@ from fleet.twin.profiles import MODES
 from fleet.twin.transactions import Transaction, TransactionEvent
 
 BIDIRECTIONAL = "AC_BPT"
+TRANSFER_MODES = "AC_single_phase,AC_three_phase,AC_BPT"
+# variable/instance
+BALANCE_BETWEEN = ("LocalLoadBalancing/LowerThreshold", "LocalLoadBalancing/UpperThreshold")
 
 
 class Dialect21(Dialect201):
@@ -34,10 +37,27 @@ class Dialect21(Dialect201):
             Setting("Available", str(two_way).lower(), "boolean", "V2XChargingCtrlr", read_only=True),
             Setting("Enabled", str(two_way).lower(), "boolean", "V2XChargingCtrlr", read_only=True),
             Setting("SupportedOperationModes", modes, "MemberList", "V2XChargingCtrlr", read_only=True),
+            Setting("SupportedEnergyTransferModes", TRANSFER_MODES, "MemberList", "V2XChargingCtrlr", read_only=True),
+            *(Setting(name, "0", "decimal", "V2XChargingCtrlr", unit="W") for name in BALANCE_BETWEEN),
+            Setting("SupportsDynamicProfiles", "true", "boolean", "SmartChargingCtrlr", read_only=True),
+            Setting("SupportsMaxOfflineDuration", "true", "boolean", "SmartChargingCtrlr", read_only=True),
+            Setting("SupportsEvseSleep", "true", "boolean", "SmartChargingCtrlr", read_only=True),
         ]
 
+    def setting_changed(self, setting: Setting) -> None:
+        super().setting_changed(setting)
+        if setting.name in BALANCE_BETWEEN:
+            lowest, highest = (self.settings.number(name, "V2XChargingCtrlr") for name in BALANCE_BETWEEN)
+            surroundings = self.station.surroundings
+            surroundings.balance_from_kw, surroundings.balance_to_kw = watts_to_kw(lowest), watts_to_kw(highest)
+
     def calls(self) -> dict[str, Callable[[dict], dict]]:
-        return Calls21(self).table()
+        self._calls = Calls21(self)
+        return self._calls.table()
+
+    def pulled(self, profile_id: int, answer: dict) -> None:
+        if answer["status"] == "Accepted" and "scheduleUpdate" in answer:
+            self._calls.take_update(profile_id, answer["scheduleUpdate"])
 
     def authorisation(self, answer: dict) -> Authorisation:
         return Authorisation(
@@ -47,8 +67,8 @@ class Dialect21(Dialect201):
 
     def transaction_message(self, event: TransactionEvent) -> Message | None:
         message = super().transaction_message(event)
-        if message is not None and event.reading.setpoint_kw is not None:
-            message[1]["transactionInfo"]["operationMode"] = "CentralSetpoint"
+        if message is not None:
+            message[1]["transactionInfo"]["operationMode"] = event.reading.operation_mode
         return message
 
     def charging_needs(self, evse: SimulatedEvse, transaction: Transaction) -> Message | None:

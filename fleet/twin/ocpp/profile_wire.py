@@ -7,7 +7,7 @@ from typing import Any
 
 from common.units import amperes_to_kw, kw_to_amperes, kw_to_watts, watts_to_kw
 from fleet.twin.evse import VOLTAGE_V
-from fleet.twin.profiles import SETPOINT_MODES, STATION_MAX, Allowance, ChargingProfile, Period, ProfileRefused
+from fleet.twin.profiles import STATION_MAX, Allowance, ChargingProfile, Period, ProfileRefused
 
 PURPOSES_OF_16 = {"ChargePointMaxProfile": STATION_MAX}
 
@@ -83,17 +83,40 @@ def read_period(wire: dict, *, unit: str, phases: int) -> Period:
         return sum(amperes_to_kw(a, voltage_v=VOLTAGE_V, phases=used_phases if len(given) == 1 else 1) for a in given)
 
     limit_kw, setpoint_kw, discharge_limit_kw = power_kw("limit"), power_kw("setpoint"), power_kw("dischargeLimit")
-    if mode == "ChargingOnly" and limit_kw is None:
-        raise ProfileRefused("InvalidSchedule", "a period of ChargingOnly needs a limit")
-    if mode in SETPOINT_MODES and setpoint_kw is None:
-        raise ProfileRefused("InvalidSchedule", f"a period of {mode} needs a setpoint")
+    _check_fields(mode, wire, unit)
     return Period(
         offset_s=wire.get("startPeriod", 0),
         limit_kw=limit_kw,
         discharge_limit_kw=None if discharge_limit_kw is None else -discharge_limit_kw,
         setpoint_kw=setpoint_kw,
         operation_mode=mode,
+        baseline_kw=watts_to_kw(wire.get("v2xBaseline", 0.0)),
+        frequency_watt=tuple((p["frequency"], watts_to_kw(p["power"])) for p in wire.get("v2xFreqWattCurve", ())),
+        signal_watt=tuple((float(p["signal"]), watts_to_kw(p["power"])) for p in wire.get("v2xSignalWattCurve", ())),
     )
+
+
+# what a period of each mode must have, and what it may have besides: 2.1, "Limits and setpoints per operation mode"
+_REQUIRED = {"ChargingOnly": {"limit"}, "CentralSetpoint": {"setpoint"}, "CentralFrequency": {"setpoint"}}
+_OPTIONAL = {
+    "CentralSetpoint": {"limit", "dischargeLimit", "setpointReactive"},
+    "CentralFrequency": {"limit", "dischargeLimit"},
+    "ExternalSetpoint": {"limit", "dischargeLimit"},
+}
+
+
+def _check_fields(mode: str, wire: dict, unit: str) -> None:
+    given = {key for key in ("limit", "dischargeLimit", "setpoint", "setpointReactive") if key in wire}
+    required = _REQUIRED.get(mode, set())
+    if required - given:
+        raise ProfileRefused("InvalidSchedule", f"a period of {mode} needs {', '.join(sorted(required - given))}")
+    extra = given - required - _OPTIONAL.get(mode, set())
+    if extra:
+        raise ProfileRefused("InvalidSchedule", f"a period of {mode} has no {', '.join(sorted(extra))}")
+    if mode == "LocalFrequency" and (
+        unit != "W" or "v2xBaseline" not in wire or len(wire.get("v2xFreqWattCurve", ())) < 2
+    ):
+        raise ProfileRefused("InvalidSchedule", "LocalFrequency needs watts, a baseline and a curve of two points")
 
 
 def write_schedule(

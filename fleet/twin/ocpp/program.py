@@ -71,7 +71,17 @@ class ChargerProgram:
             "plug_in": self.plug_in,
             "unplug": self.unplug,
             "show": self.show,
+            "surround": self.surround,
         }
+
+    async def surround(self, request: dict) -> dict:
+        """Let a station measure something else: the grid's frequency, its site's load, an energy manager's set-point."""
+        client = self._client(request)
+        surroundings = client.station.surroundings
+        for name in ("frequency_hz", "site_load_kw", "external_kw"):
+            if name in request:
+                setattr(surroundings, name, float(request[name]))
+        return describe(client, self.clock.now())
 
     async def begin_fault(self, request: dict) -> dict:
         """Let something go wrong."""
@@ -151,6 +161,7 @@ def describe(client: StationClient, now: datetime) -> dict:
                 "export_wh": evse.meter.export_wh,
                 "transaction_id": evse.transaction.wire_id if evse.transaction is not None else None,
                 "bidirectional": evse.transaction is not None and evse.transaction.bidirectional,
+                "operation_mode": evse.operation_mode,
             }
             for evse in station.evses.values()
         ],

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
-DataType = Literal["string", "integer", "boolean", "MemberList", "OptionList"]
+DataType = Literal["string", "integer", "decimal", "boolean", "MemberList", "OptionList"]
 
 
 @dataclass(slots=True)
 class Setting:
-    """One setting. `component` is empty in 1.6; `secret` ones can be written and never read."""
+    """One setting, named variable/instance where it has one. `component` is empty in 1.6; `secret` ones can be written and
+    never read."""
 
     name: str
     value: str
@@ -59,6 +61,8 @@ class Settings:
             raise SettingRefused("it is read-only")
         if setting.data_type == "integer" and not value.isdecimal():
             raise SettingRefused("a whole number, not negative, is expected")
+        if setting.data_type == "decimal" and not _is_number(value):
+            raise SettingRefused("a number is expected")
         if setting.data_type == "boolean" and value.lower() not in ("true", "false"):
             raise SettingRefused("true or false is expected")
         allowed = set(setting.choices.split(",")) if setting.choices else None
@@ -66,3 +70,10 @@ class Settings:
             raise SettingRefused(f"only {setting.choices} is expected")
         setting.value = value
         self._changed(setting)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False

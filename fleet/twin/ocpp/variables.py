@@ -36,7 +36,7 @@ def report_data(setting: Setting) -> dict:
     mutability = "ReadOnly" if setting.read_only else "WriteOnly" if setting.secret else "ReadWrite"
     return {
         "component": {"name": setting.component},
-        "variable": {"name": setting.name},
+        "variable": dict(zip(("name", "instance"), setting.name.split("/"), strict=False)),
         "variableAttribute": [
             {"mutability": mutability, **({} if setting.secret else {"value": setting.value})},
         ],
@@ -49,7 +49,8 @@ def report_data(setting: Setting) -> dict:
 
 
 def _find(settings: Settings, asked: dict, not_supported: str) -> tuple[Setting | None, str]:
-    component, name = asked["component"]["name"], asked["variable"]["name"]
+    component, variable = asked["component"]["name"], asked["variable"]
+    name = "/".join(variable[part] for part in ("name", "instance") if part in variable)
     setting = settings.get(name, component)
     if setting is None:
         return None, "UnknownVariable" if component in settings.components() else "UnknownComponent"

@@ -158,7 +158,7 @@ def test_discharging_is_refused_unless_it_was_agreed_on() -> None:
         ("TxNotFound", {"transaction_id": "another"}),
         ("UnknownEvse", {"evse_number": 4, "purpose": TX_DEFAULT}),
         ("InvalidProfile", {"purpose": STATION_MAX}),
-        ("UnsupportedParam", {"periods": (Period(0.0, operation_mode="LocalFrequency"),)}),
+        ("UnsupportedParam", {"periods": (Period(0.0, operation_mode="ExternalLimits"),)}),
     ],
 )
 def test_a_profile_that_does_not_suit_is_refused(reason_code: str, given: dict) -> None:

@@ -128,7 +128,7 @@ def test_a_set_point_is_signed_and_kept_within_its_limits() -> None:
         period = Period(0, setpoint_kw=setpoint_kw, operation_mode="CentralSetpoint", **edges)
         return allowed(store(profile(kind="Dynamic", periods=(period,))))
 
-    assert of(-8.0) == Allowance(-8.0, 11.0, 10.0, by_setpoint=True)
+    assert of(-8.0) == Allowance(-8.0, 11.0, 10.0, by_setpoint=True, mode="CentralSetpoint")
     assert of(-8.0, discharge_limit_kw=5.0).wanted_kw == -5.0
     assert of(9.0, limit_kw=6.0).wanted_kw == 6.0
     assert of(-20.0).wanted_kw == -10.0

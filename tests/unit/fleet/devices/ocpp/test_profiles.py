@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleet.core.local_control import LocalControl, V2XMode
 from fleet.devices.ocpp.profiles import (
     ProfileTerms,
     charging_profile,
@@ -178,3 +179,84 @@ def test_fall_back_is_the_lowest_default_profile(version: str) -> None:
 def test_fall_back_never_discharges() -> None:
     payload = fallback_profile(replace(SIGNED, fail_safe_kw=-5.0))
     assert payload["chargingProfile"]["chargingSchedule"][0]["chargingSchedulePeriod"][0]["limit"] == 0.0
+
+
+def local_period(mode: V2XMode, **curves: Any) -> dict[str, Any]:
+    """The first period for half an hour at -4 kW in a mode."""
+    payload = charging_profile(
+        starts_at=NOON,
+        offset_s=[0.0],
+        power_kw=[-4.0],
+        valid_until=NOON + timedelta(minutes=30),
+        now=NOON,
+        terms=replace(SIGNED, control=LocalControl(mode, **curves)),
+    )
+    check_outgoing("SetChargingProfile", V21, payload)
+    return payload["chargingProfile"]["chargingSchedule"][0]["chargingSchedulePeriod"][0]
+
+
+def test_every_mode_has_the_fields_that_2_1_gives_it() -> None:
+    droop = ((49.8, -8.0), (50.2, 8.0))
+    limits = {"limit": 11000.0, "dischargeLimit": -10000.0}
+    assert local_period(V2XMode.CENTRAL_FREQUENCY) == {
+        "startPeriod": 0,
+        "operationMode": "CentralFrequency",
+        "setpoint": -4000.0,
+        **limits,
+    }
+    assert local_period(V2XMode.LOCAL_FREQUENCY, frequency_watt=droop) == {
+        "startPeriod": 0,
+        "operationMode": "LocalFrequency",
+        "v2xBaseline": -4000.0,
+        "v2xFreqWattCurve": [{"frequency": 49.8, "power": -8000.0}, {"frequency": 50.2, "power": 8000.0}],
+    }
+    assert local_period(V2XMode.EXTERNAL_SETPOINT) == {
+        "startPeriod": 0,
+        "operationMode": "ExternalSetpoint",
+        **limits,
+    }
+    for mode in (V2XMode.IDLE, V2XMode.LOCAL_LOAD_BALANCING):
+        assert local_period(mode) == {"startPeriod": 0, "operationMode": str(mode)}
+
+
+def one_hour(terms: ProfileTerms, *power_kw: float) -> dict[str, Any]:
+    step_s = 3600 / len(power_kw)
+    payload = charging_profile(
+        starts_at=NOON,
+        offset_s=[step_s * number for number in range(len(power_kw))],
+        power_kw=power_kw,
+        valid_until=NOON + timedelta(hours=1),
+        now=NOON,
+        terms=terms,
+    )
+    check_outgoing("SetChargingProfile", terms.version, payload)
+    return payload["chargingProfile"]
+
+
+def test_a_profile_ends_offline_where_the_station_can_do_that() -> None:
+    able = replace(SIGNED, max_offline_s=900, pulls=True)
+    lone, stepped = one_hour(able, -4.0), one_hour(able, -4.0, 5.0)
+    assert (lone["chargingProfileKind"], lone["maxOfflineDuration"], lone["invalidAfterOfflineDuration"]) == (
+        "Dynamic",
+        900,
+        True,
+    )
+    assert lone["dynUpdateInterval"] == 60
+    assert (stepped["chargingProfileKind"], stepped["invalidAfterOfflineDuration"]) == ("Absolute", False)
+    assert "dynUpdateInterval" not in stepped
+    assert "maxOfflineDuration" not in one_hour(SIGNED, -4.0)
+
+
+def test_a_station_whose_modes_lack_setpoints_is_given_limits() -> None:
+    limited = one_hour(replace(SIGNED, modes=frozenset({"ChargingOnly", "Idle"})), -4.0, 5.0)
+    periods = limited["chargingSchedule"][0]["chargingSchedulePeriod"]
+    assert [period["limit"] for period in periods] == [0.0, 5000.0, 0.0]
+
+
+def test_a_station_with_one_stack_level_and_numbers_of_its_own() -> None:
+    terms = replace(TERMS, transaction_id="", max_stack_level=0, first_id=5000)
+    commanded, fallback = one_hour(terms, 8.0), fallback_profile(terms)["chargingProfile"]
+    # it takes the fall-back's place, and therefore must not end before its last, safe period
+    assert commanded["id"] == fallback["id"] > 5000
+    assert commanded["stackLevel"] == 0 and "validTo" not in commanded
+    assert commanded["chargingSchedule"][0]["chargingSchedulePeriod"][-1]["limit"] == 0.0
