@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from oauth2_provider.models import clear_expired
 
 from aggregator.core.dispatch import PlanCheckFailed, SolverFailed
-from aggregator.operations import departures, plans, settlements, work
+from aggregator.operations import baseline_watch, departures, plans, settlements, work
 from aggregator.operations.plans import PlanOutcome, PlanOvertaken
 from common.errors import PlatformError
 from fleet.queries.assets import region_ids
@@ -110,8 +110,19 @@ def settle_ended_events() -> None:
     for ended in events_to_settle(now=now):
         try:
             settlements.settle_event(event_id=ended.event_id, now=now)
+            watch_baseline.delay_on_commit(ended.event_id)
         except PlatformError as error:
             logger.warning("event %s is not settled yet: %s", ended.event_id, error)
+        except OperationalError as error:
+            logger.error("nobody looks at the baseline of event %s: %s", ended.event_id, error)
+
+
+@shared_task
+def watch_baseline(event_id: int) -> None:
+    """Look whether the time that an event's baseline was read from was unlike other days."""
+    conspicuous = baseline_watch.watch_baseline(event_id=event_id, now=timezone.now())
+    if conspicuous:
+        logger.warning("event %s: %s conspicuous baseline windows", event_id, conspicuous)
 
 
 @shared_task

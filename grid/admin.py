@@ -8,6 +8,8 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from grid.models import (
+    BaselineCheck,
+    BaselineRule,
     EmissionFactor,
     EmissionFactorSeries,
     GridEvent,
@@ -51,6 +53,27 @@ class ProgrammeAdmin(admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_delete_permission(request, obj) and (obj is None or not obj.events.exists())
+
+
+@admin.register(BaselineRule)
+class BaselineRuleAdmin(ReadOnlyAdmin):
+    """A changed rule is a new dated row; what is not confirmed by the primary text is named."""
+
+    list_display = ("code", "effective_from", "kind", "verified", "unverified", "source")
+    list_filter = ("kind",)
+    search_fields = ("code", "source")
+
+    @admin.display(boolean=True)
+    def verified(self, row: BaselineRule) -> bool:
+        return not row.unverified
+
+
+@admin.register(BaselineCheck)
+class BaselineCheckAdmin(ReadOnlyAdmin):
+    list_display = ("event", "asset_id", "today_kw", "typical_kw", "planned_kw", "excess_kw", "conspicuous", "verdict")
+    list_filter = ("conspicuous",)
+    list_select_related = ("event",)
+    search_fields = ("=event__id", "=asset_id")
 
 
 @admin.register(GridEvent)

@@ -35,7 +35,18 @@ class ProgrammeSerializer(serializers.Serializer):
     capacity_price_per_kw = serializers.DecimalField(12, 4, help_text="per kW held, per event")
     missed_price_per_kwh = serializers.DecimalField(12, 4)
     tolerance_fraction = serializers.FloatField()
-    baseline_method = serializers.ChoiceField(["meter_before", "high_4_of_5", "nominated"])
+    baseline_method = serializers.ChoiceField(
+        [
+            "meter_before",
+            "meter_before_after",
+            "same_day_3_plus_2",
+            "high_4_of_5",
+            "high_5_of_10",
+            "ten_of_ten",
+            "device_metered",
+            "nominated",
+        ]
+    )
     baseline_window_s = serializers.IntegerField()
     currency = serializers.CharField()
     # the name is the programme's; DRF takes declared fields out of the way of its own attribute

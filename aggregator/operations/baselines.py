@@ -10,9 +10,10 @@ import numpy as np
 
 from aggregator.core.plan import EventKind
 from aggregator.core.plan import target_power_kw as wanted_kw
-from aggregator.operations.evidence import WINDOW_UNTIL, history_baseline_kw
+from aggregator.operations.evidence import history_baseline_kw
 from fleet.queries.state import latest_states, metered_energy
 from grid.queries import EventView
+from grid.queries.baseline_rules import baseline_rule
 
 # Meters report within this time; what they have not said by then they will not say in time to steer by.
 METERS_REPORT_WITHIN = timedelta(seconds=10)
@@ -39,20 +40,20 @@ def event_baseline(*, event: EventView, participants: Sequence[int], now: dateti
     ids = list(participants)
     if not ids:
         return Baseline(0.0, final=True)
-    if event.baseline_method == "high_4_of_5" and now >= event.starts_at - WINDOW_UNTIL:
+    rule = baseline_rule(event.baseline_method, event.starts_at)
+    if rule.reads_history and now >= event.starts_at - timedelta(seconds=rule.window_until_s):
         history_kw = history_baseline_kw(event=event, asset_ids=ids)
         if history_kw is not None:
             return Baseline(history_kw, final=now >= event.starts_at)
     if now >= event.starts_at:
-        window_s = event.baseline_window_s
+        window_s = rule.before_s or event.baseline_window_s
+        until = event.starts_at - timedelta(seconds=rule.before_gap_s)
         window = metered_energy(
-            asset_ids=ids,
-            starts_at=event.starts_at - timedelta(seconds=window_s),
-            ends_at=event.starts_at,
-            slot_s=window_s,
+            asset_ids=ids, starts_at=until - timedelta(seconds=window_s), ends_at=until, slot_s=window_s
         )
         if window.complete.all() or now >= event.starts_at + METERS_REPORT_WITHIN:
-            return Baseline(float(window.net_kwh.sum()) / (window_s / 3600.0), final=True)
+            # a method that also reads the time after the event is not known before: what lies before stands for it
+            return Baseline(float(window.net_kwh.sum()) / (window_s / 3600.0), final=not rule.uses_after)
         if event.baseline_kw is not None:
             return Baseline(event.baseline_kw, final=False)
     states = latest_states(ids)

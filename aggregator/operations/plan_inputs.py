@@ -182,7 +182,7 @@ def baseline_hold(
     starts = np.array([horizon.step_starts_at(step).timestamp() for step in range(horizon.steps)])
     for item in events:
         event = item.event
-        measured_before = event.baseline_method == "meter_before"
+        measured_before = event.baseline_method in ("meter_before", "meter_before_after")
         window_starts_at = event.starts_at - timedelta(seconds=event.baseline_window_s)
         if not measured_before or not window_starts_at <= now < event.starts_at:
             continue

@@ -11,17 +11,28 @@ from django.db import transaction
 from numpy.typing import NDArray
 
 from aggregator.core.booking import LineKey, ShareToBook, event_lines, lines_left_to_book
-from aggregator.operations.evidence import EventEvidence, event_evidence
+from aggregator.operations.evidence import EventEvidence
 from aggregator.operations.ledger import LedgerLine, book_transaction
 from aggregator.queries.ledger import booked_for_event
 from common.clock import Interval, require_aware
 from common.errors import Conflict
 from fleet.queries.assets import owners_of_assets
 from grid.core.carbon import FactorCurve, avoided_kg, factors_of_slots
-from grid.core.settlement import SettlementResult, SettlementTerms, distribute_energy, settle, to_energy
+from grid.core.settlement import (
+    Contribution,
+    SettlementResult,
+    SettlementTerms,
+    combine,
+    condense,
+    distribute_energy,
+    settle_contribution,
+    to_energy,
+)
 from grid.operations.events import lock_event
 from grid.operations.settlements import record_settlement
 from grid.queries import EventView, SettlementView, emission_factors, latest_settlement
+from grid.queries.baseline_rules import evidence_complete_at
+from grid.queries.events import METERS_REPORT_WITHIN
 
 Owners = Mapping[int, tuple[int, str] | None]
 
@@ -53,19 +64,22 @@ def settle_event(*, event_id: int, now: datetime) -> SettlementView:
     event = lock_event(event_id)
     if event.state == "cancelled":
         raise EventCancelled(f"Event {event_id} was called off.", field="event_id")
-    if require_aware(now, "now") < event.ends_at:
-        raise EventNotOver(f"Event {event_id} ends at {event.ends_at.isoformat()}.", field="event_id", remedy="Wait.")
-    evidence = event_evidence(event)
+    complete_at = evidence_complete_at(event) - METERS_REPORT_WITHIN
+    if require_aware(now, "now") < complete_at:
+        raise EventNotOver(
+            f"Event {event_id} ends at {event.ends_at.isoformat()} and can be settled from {complete_at.isoformat()} on.",
+            field="event_id",
+            remedy="Wait.",
+        )
+    evidence = EventEvidence(event)
     owners: Owners = owners_of_assets(evidence.asset_ids, at=event.starts_at)
-    result = settle(
-        terms=settlement_terms(event),
-        asset_ids=evidence.asset_ids,
-        baseline_kw=evidence.baseline_kw,
-        net_kwh=evidence.net_kwh,
-        complete=evidence.complete,
+    terms = settlement_terms(event)
+    contribution, avoided = condensed(event, terms, evidence)
+    result = settle_contribution(
+        terms=terms,
+        contribution=contribution,
         has_owner=np.array([owners.get(asset_id) is not None for asset_id in evidence.asset_ids], dtype=bool),
     )
-    avoided = avoided_co2_kg(event, evidence)
     before = latest_settlement(event_id, with_shares=True)
     if before is not None and _same(before, result, sum(avoided, Decimal(0))):
         return before
@@ -73,8 +87,8 @@ def settle_event(*, event_id: int, now: datetime) -> SettlementView:
         event_id=event_id,
         result=result,
         owner_of_asset={asset_id: owner[0] if owner else None for asset_id, owner in owners.items()},
-        baseline_method=evidence.baseline_method,
-        evidence_sha256=evidence.evidence_sha256,
+        baseline_method=evidence.rule.code,
+        evidence_sha256=evidence.fingerprint(),
         avoided_co2_kg=sum(avoided, Decimal(0)),
         currency=event.currency,
         now=now,
@@ -100,31 +114,44 @@ def settlement_terms(event: EventView) -> SettlementTerms:
     )
 
 
-def avoided_co2_kg(event: EventView, evidence: EventEvidence) -> list[Decimal]:
-    """What each asset's part avoided by the region's marginal factors; zero where the region has none."""
+def condensed(event: EventView, terms: SettlementTerms, evidence: EventEvidence) -> tuple[Contribution, list[Decimal]]:
+    """What the participants' meters come to, and what each one's part avoided in kg CO2; read a batch at a time."""
+    marginal = marginal_factors(event)
+    slot_h = np.array([slot.duration_s for slot in evidence.slots]) / 3600.0
+    parts, kg = [], [np.zeros(0)]
+    for part in evidence.parts():
+        parts.append(
+            condense(
+                terms=terms,
+                asset_ids=part.asset_ids,
+                baseline_kw=part.baseline_kw,
+                net_kwh=part.net_kwh,
+                complete=part.complete,
+            )
+        )
+        proven = part.complete & ~np.isnan(part.baseline_kw)
+        baseline_kwh = np.where(proven, np.nan_to_num(part.baseline_kw) * slot_h, 0.0)
+        kg.append(avoided_kg(baseline_kwh, np.where(proven, part.net_kwh, 0.0), marginal))
+    avoided = np.concatenate(kg)
+    return combine(terms, parts), distribute_energy(to_energy(float(avoided.sum())), avoided)
+
+
+def marginal_factors(event: EventView) -> NDArray[np.float64]:  # [slot]
+    """The region's marginal factor of each settlement slot; NaN where the region has none."""
     slots = Interval(event.starts_at, event.ends_at).slots(event.slot_s)
     factors = emission_factors(
         region_id=event.region_id, kind="marginal", starts_at=event.starts_at, ends_at=event.ends_at
     )
-    if not factors or not evidence.asset_ids:
-        return [Decimal(0)] * len(evidence.asset_ids)
-    boundary_s = [slot.starts_at.timestamp() for slot in slots] + [event.ends_at.timestamp()]
-    marginal = factors_of_slots(
+    if not factors:
+        return np.full(len(slots), np.nan)
+    return factors_of_slots(
         FactorCurve(
             np.array([factor.starts_at.timestamp() for factor in factors]),
             np.array([factor.ends_at.timestamp() for factor in factors]),
             np.array([factor.kg_per_kwh for factor in factors]),
         ),
-        boundary_s,
+        [slot.starts_at.timestamp() for slot in slots] + [event.ends_at.timestamp()],
     )
-    slot_h = np.diff(boundary_s) / 3600.0
-    proven: NDArray[np.bool_] = evidence.complete & ~np.isnan(evidence.baseline_kw)
-    kg = avoided_kg(
-        np.where(proven, np.nan_to_num(evidence.baseline_kw) * slot_h, 0.0),
-        np.where(proven, evidence.net_kwh, 0.0),
-        marginal,
-    )
-    return distribute_energy(to_energy(float(kg.sum())), kg)
 
 
 def _same(before: SettlementView, result: SettlementResult, avoided: Decimal) -> bool:

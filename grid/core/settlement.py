@@ -105,6 +105,18 @@ class SettlementResult:
     platform_payment: Decimal
 
 
+@dataclass(frozen=True, eq=False)
+class Contribution:
+    """What the meters of some assets prove, condensed: energies over all of them, and over all slots, signed as at the
+    meter. What is not proven counts on neither side."""
+
+    asset_ids: tuple[int, ...]
+    slot_baseline_kwh: Numbers  # [slot]
+    slot_metered_kwh: Numbers  # [slot]
+    baseline_kwh: Numbers  # [asset]
+    metered_kwh: Numbers  # [asset]
+
+
 def settle(
     *,
     terms: SettlementTerms,
@@ -114,7 +126,7 @@ def settle(
     complete: NDArray[np.bool_],  # [asset, slot]
     has_owner: NDArray[np.bool_],  # [asset]
 ) -> SettlementResult:
-    """Settle an event by the rules of this module.
+    """Settle an event by the rules of this module, from the meters of all its participants at once.
 
     Args:
         baseline_kw: mean power that each asset would have drawn, NaN where that is not known.
@@ -125,17 +137,64 @@ def settle(
     Raises:
         InvalidInput: the arrays do not have one row per asset and one column per slot, or the direction is none.
     """
+    part = condense(terms=terms, asset_ids=asset_ids, baseline_kw=baseline_kw, net_kwh=net_kwh, complete=complete)
+    return settle_contribution(terms=terms, contribution=part, has_owner=has_owner)
+
+
+def condense(
+    *,
+    terms: SettlementTerms,
+    asset_ids: Sequence[int],
+    baseline_kw: Numbers,  # [asset, slot]
+    net_kwh: Numbers,  # [asset, slot]
+    complete: NDArray[np.bool_],  # [asset, slot]
+) -> Contribution:
+    """Condense the meters of some participants; see `settle` for the arguments."""
     slots = event_slots(terms)
-    _check(terms, asset_ids, baseline_kw, net_kwh, complete, has_owner, len(slots))
+    _check(terms, asset_ids, baseline_kw, net_kwh, complete, len(slots))
     slot_h = np.array([slot.duration_s / 3600.0 for slot in slots])
     proven = complete & ~np.isnan(baseline_kw)
     baseline_kwh = np.where(proven, np.nan_to_num(baseline_kw) * slot_h, 0.0)
     metered_kwh = np.where(proven, net_kwh, 0.0)
-    delivered = _direction_sign(terms.direction) * (metered_kwh - baseline_kwh)
+    return Contribution(
+        asset_ids=tuple(int(asset_id) for asset_id in asset_ids),
+        slot_baseline_kwh=baseline_kwh.sum(axis=0),
+        slot_metered_kwh=metered_kwh.sum(axis=0),
+        baseline_kwh=baseline_kwh.sum(axis=1),
+        metered_kwh=metered_kwh.sum(axis=1),
+    )
+
+
+def combine(terms: SettlementTerms, parts: Sequence[Contribution]) -> Contribution:
+    """The contribution of all assets of several parts together."""
+    slots = len(event_slots(terms))
+    return Contribution(
+        asset_ids=tuple(asset_id for part in parts for asset_id in part.asset_ids),
+        slot_baseline_kwh=sum((part.slot_baseline_kwh for part in parts), np.zeros(slots)),
+        slot_metered_kwh=sum((part.slot_metered_kwh for part in parts), np.zeros(slots)),
+        baseline_kwh=np.concatenate([np.zeros(0), *(part.baseline_kwh for part in parts)]),
+        metered_kwh=np.concatenate([np.zeros(0), *(part.metered_kwh for part in parts)]),
+    )
+
+
+def settle_contribution(
+    *, terms: SettlementTerms, contribution: Contribution, has_owner: NDArray[np.bool_]
+) -> SettlementResult:
+    """Settle an event from what its participants' meters come to, by the rules of this module.
+
+    Args:
+        has_owner: whether somebody other than the platform is paid for the asset  # [asset]
+
+    Raises:
+        InvalidInput: `has_owner` has not one value per asset.
+    """
+    if has_owner.shape != (len(contribution.asset_ids),):
+        raise InvalidInput("has not one value per asset.", field="has_owner", remedy="Give [asset].")
+    sign = _direction_sign(terms.direction)
     steps = tuple(
-        _settle_step(terms, slot, float(b), float(m), float(d))
-        for slot, b, m, d in zip(
-            slots, baseline_kwh.sum(axis=0), metered_kwh.sum(axis=0), delivered.sum(axis=0), strict=True
+        _settle_step(terms, slot, float(b), float(m), float(sign * (m - b)))
+        for slot, b, m in zip(
+            event_slots(terms), contribution.slot_baseline_kwh, contribution.slot_metered_kwh, strict=True
         )
     )
     capacity_payment = _capacity_payment(terms, steps)
@@ -143,12 +202,17 @@ def settle(
     energy_payment = sum((step.energy_payment for step in steps), Decimal(0))
     penalty = sum((step.penalty for step in steps), Decimal(0))
     payment = energy_payment + capacity_payment - penalty
-    parts_kwh = distribute_energy(delivered_kwh, delivered.sum(axis=1))
+    parts_kwh = distribute_energy(delivered_kwh, sign * (contribution.metered_kwh - contribution.baseline_kwh))
     payments = owners_payments(payment, terms.owner_share_fraction, parts_kwh, has_owner)
     shares = tuple(
-        SettledShare(int(asset_id), float(b), float(m), part_kwh, part)
+        SettledShare(asset_id, float(b), float(m), part_kwh, part)
         for asset_id, b, m, part_kwh, part in zip(
-            asset_ids, baseline_kwh.sum(axis=1), metered_kwh.sum(axis=1), parts_kwh, payments, strict=True
+            contribution.asset_ids,
+            contribution.baseline_kwh,
+            contribution.metered_kwh,
+            parts_kwh,
+            payments,
+            strict=True,
         )
     )
     return SettlementResult(
@@ -269,7 +333,6 @@ def _check(
     baseline_kw: Numbers,
     net_kwh: Numbers,
     complete: NDArray[np.bool_],
-    has_owner: NDArray[np.bool_],
     slots: int,
 ) -> None:
     if terms.direction not in ("reduce", "increase"):
@@ -278,5 +341,3 @@ def _check(
     for name, array in (("baseline_kw", baseline_kw), ("net_kwh", net_kwh), ("complete", complete)):
         if array.shape != wanted:
             raise InvalidInput(f"has shape {array.shape}, not {wanted}.", field=name, remedy="Give [asset, slot].")
-    if has_owner.shape != (len(asset_ids),):
-        raise InvalidInput("has not one value per asset.", field="has_owner", remedy="Give [asset].")

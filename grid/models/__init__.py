@@ -1,12 +1,16 @@
 """The tables of the grid side: programmes, events, prices, emission factors, settlements."""
 
+from grid.models.baseline_rule import BaselineCheck, BaselineKind, BaselineMethod, BaselineRule
 from grid.models.event import EventDirection, EventState, GridEvent
 from grid.models.price import EmissionFactor, EmissionFactorSeries, FactorKind, PricePoint, PriceSeries
-from grid.models.programme import BaselineMethod, Programme
+from grid.models.programme import Programme
 from grid.models.settlement import Settlement, SettlementShare, SettlementStep
 
 __all__ = [
+    "BaselineCheck",
+    "BaselineKind",
     "BaselineMethod",
+    "BaselineRule",
     "EmissionFactor",
     "EmissionFactorSeries",
     "EventDirection",

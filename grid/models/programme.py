@@ -3,11 +3,7 @@
 from django.db import models
 from django.db.models import F, Q
 
-
-class BaselineMethod(models.TextChoices):
-    METER_BEFORE = "meter_before", "Mean of the meter just before the event"
-    HIGH_4_OF_5 = "high_4_of_5", "High 4 of 5 with day-of adjustment"
-    NOMINATED = "nominated", "Schedule nominated before the event"
+from grid.models.baseline_rule import BaselineMethod
 
 
 class Programme(models.Model):

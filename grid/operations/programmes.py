@@ -17,6 +17,7 @@ from common.clock import require_aware
 from common.errors import Conflict, InvalidInput, NotFound
 from fleet.queries.places import RegionView, region_by_code
 from grid.models import BaselineMethod, Programme
+from grid.operations.baseline_rules import register_shipped_baseline_rules
 from grid.queries.programmes import ProgrammeView, programme_view
 
 SHIPPED_FILE = Path(__file__).resolve().parent.parent / "data" / "programmes.toml"
@@ -71,6 +72,7 @@ def register_programme(*, region_code: str, terms: ProgrammeTerms) -> ProgrammeV
     _check(terms)
     region = region_by_code(region_code)
     with transaction.atomic():
+        register_shipped_baseline_rules()
         same_code = Programme.objects.select_for_update().filter(code=terms.code)
         if same_code.exclude(region_id=region.region_id).exists():
             raise ProgrammeExists(
@@ -129,6 +131,7 @@ def register_shipped_programmes(*, region_code: str, now: datetime) -> list[Prog
     """
     require_aware(now, "now")
     region = region_by_code(region_code)
+    register_shipped_baseline_rules()
     views = []
     for terms in shipped_terms(currency=region.currency):
         row = Programme.objects.select_related("region").filter(

@@ -5,9 +5,7 @@ from grid.queries.events import (
     EventView,
     event,
     events_page,
-    events_to_settle,
     open_events,
-    recently_settled_events,
 )
 from grid.queries.prices import FactorSlot, PriceSlot, emission_factors, prices
 from grid.queries.programmes import ProgrammeView, UnknownProgramme, current_programmes, programme_on
@@ -21,6 +19,7 @@ from grid.queries.settlements import (
     shares_of_owner,
     shares_page,
 )
+from grid.queries.settling import events_to_settle, recently_settled_events
 
 __all__ = [
     "EventNotFound",

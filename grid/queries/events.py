@@ -57,6 +57,7 @@ class EventView:
     baseline_window_s: int
     currency: str
     time_zone: str
+    country: str
 
 
 def event_view(row: GridEvent) -> EventView:
@@ -89,6 +90,7 @@ def event_view(row: GridEvent) -> EventView:
         baseline_window_s=terms.baseline_window_s,
         currency=terms.currency,
         time_zone=terms.region.time_zone,
+        country=terms.region.country,
     )
 
 
@@ -127,26 +129,6 @@ def open_events(*, region_id: int | None = None, now: datetime) -> list[EventVie
     if region_id is not None:
         rows = rows.filter(programme__region_id=region_id)
     return [event_view(row) for row in rows.order_by("starts_at", "pk")]
-
-
-def events_to_settle(*, now: datetime) -> list[EventView]:
-    """Events that are over, whose meters have had time to report, and that are not settled; oldest first."""
-    rows = (
-        GridEvent.objects.select_related("programme__region")
-        .filter(state__in=UNSETTLED_STATES, ends_at__lte=now - METERS_REPORT_WITHIN)
-        .order_by("ends_at", "pk")
-    )
-    return [event_view(row) for row in rows]
-
-
-def recently_settled_events(*, now: datetime, within: timedelta) -> list[EventView]:
-    """Settled events that ended not longer ago than `within`: late readings may still change them."""
-    rows = (
-        GridEvent.objects.select_related("programme__region")
-        .filter(state=EventState.SETTLED, ends_at__gt=now - within)
-        .order_by("ends_at", "pk")
-    )
-    return [event_view(row) for row in rows]
 
 
 def event_windows(*, region_id: int, starts_at: datetime, ends_at: datetime) -> list[tuple[datetime, datetime]]:
