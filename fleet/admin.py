@@ -169,7 +169,7 @@ class OnboardComputerAdmin(admin.ModelAdmin):
 
 @admin.register(Inverter)
 class InverterAdmin(admin.ModelAdmin):
-    list_display = ("identity", "site", "host", "port", "device_id", "connected", "last_seen_at")
+    list_display = ("identity", "site", "host", "port", "framing", "register_profile", "connected", "last_seen_at")
     list_filter = ("connected",)
     list_select_related = ("site",)
     search_fields = ("identity", "host")
@@ -189,7 +189,15 @@ class PackAdmin(admin.ModelAdmin):
     list_select_related = ("asset", "inverter")
     search_fields = ("asset__identity", "serial_number", "origin")
     autocomplete_fields = ("asset", "inverter")
-    readonly_fields = ("soc_fraction", "soc_measured_at", "temperature_c")
+    readonly_fields = (
+        "soc_fraction",
+        "soc_measured_at",
+        "temperature_c",
+        "charge_fraction",
+        "discharge_fraction",
+        "condition_reason",
+        "sound_since",
+    )
     inlines = (PackHealthRecordInline,)
 
 

@@ -15,6 +15,7 @@ from aggregator.core.dispatch import DispatchPlan, plan_in_full
 from aggregator.core.plan import is_news, joined_steps, practicable_kw
 from aggregator.models import Plan, PlannedSchedule
 from aggregator.operations.departures import forecast_departures
+from aggregator.operations.hub_sharing import share_among_packs
 from aggregator.operations.plan_inputs import HORIZON_H, PlanInputs, build_plan_inputs
 from common.errors import Conflict
 from fleet.operations.commands import PowerSchedule, queue_schedules
@@ -76,6 +77,7 @@ def plan_region(*, region_id: int, trigger: str, now: datetime, grid_event_id: i
         departures=departures,
     )
     plan = plan_in_full(inputs.problem, gap=REGION_GAP, most_exact_assets=MOST_EXACT_ASSETS)
+    plan = share_among_packs(inputs, plan, steps=_shown_steps(plan))
     decided_at = now + timedelta(seconds=perf_counter() - started)
     co2_kg = _plan_co2_kg(plan, region_id)
     schedules = _planned_schedules(inputs, plan) + _override_schedules(snapshot.assets, now)
@@ -179,10 +181,14 @@ def _plan_co2_kg(plan: DispatchPlan, region_id: int) -> float | None:
     return float(np.nansum(plan.horizon.step_h * plan.total_power_kw * per_step))
 
 
+def _shown_steps(plan: DispatchPlan) -> int:
+    """How many steps of a plan are sent to the devices."""
+    return int(np.searchsorted(plan.horizon.offset_s, SCHEDULE_VALID.total_seconds()))
+
+
 def _planned_schedules(inputs: PlanInputs, plan: DispatchPlan) -> list[PowerSchedule]:
     """The coming hour of every steered asset, steps of equal power joined."""
-    offsets = plan.horizon.offset_s
-    shown = int(np.searchsorted(offsets, SCHEDULE_VALID.total_seconds()))
+    offsets, shown = plan.horizon.offset_s, _shown_steps(plan)
     starts_at = plan.horizon.starts_at
     schedules = []
     for asset, row in zip(inputs.steered, plan.set_point_kw[:, :shown], strict=True):

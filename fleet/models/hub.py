@@ -63,6 +63,12 @@ class Pack(models.Model):
     soc_fraction = models.FloatField(null=True, blank=True)
     soc_measured_at = models.DateTimeField(null=True, blank=True)
     temperature_c = models.FloatField(null=True, blank=True)
+    charge_fraction = models.FloatField(default=1, help_text="part of its full power that it may take now")
+    discharge_fraction = models.FloatField(default=1, help_text="part of its full power that it may give now")
+    condition_reason = models.CharField(max_length=200, blank=True, help_text="why it may not do all")
+    sound_since = models.DateTimeField(
+        null=True, blank=True, help_text="an isolated pack: since when it is sound again"
+    )
 
     class Meta:
         constraints = [
@@ -79,6 +85,9 @@ class Pack(models.Model):
                 & Q(discharge_efficiency__lte=1)
                 & Q(minimum_soc_fraction__range=(0, 1)),
                 name="pack_physical",
+            ),
+            models.CheckConstraint(
+                condition=Q(charge_fraction__range=(0, 1)) & Q(discharge_fraction__range=(0, 1)), name="pack_derating"
             ),
             models.CheckConstraint(
                 condition=Q(soc_fraction__isnull=True) | Q(soc_fraction__range=(0, 1)), name="pack_soc_is_fraction"
@@ -100,7 +109,7 @@ class PackHealthRecord(models.Model):
 
     pack = models.ForeignKey(Pack, on_delete=models.CASCADE, related_name="history")
     recorded_at = models.DateTimeField()
-    kind = models.CharField(max_length=30, help_text="intake, capacity_test, incident, derating")
+    kind = models.CharField(max_length=30, help_text="intake, capacity_test, incident, derating, recovery")
     state_of_health_fraction = models.FloatField(null=True, blank=True)
     full_cycles = models.FloatField(null=True, blank=True)
     note = models.CharField(max_length=300, blank=True)

@@ -9,13 +9,17 @@ from django.db import transaction
 
 from fleet.models import Asset, Inverter
 from fleet.operations.changes import announce_change
+from fleet.operations.commands import NO_ANSWER_FAULT
 
 
 @transaction.atomic
 def mark_reachable(*, asset_ids: Collection[int], now: datetime) -> int:
-    """Note that these devices answer; announces those that did not before. Returns how many changed."""
+    """Note that these devices answer, also after commands had been left unanswered; announces those that did not before.
+    Returns how many changed."""
     changed = _lock_changed(asset_ids, connected=False)
-    Asset.objects.filter(pk__in=[asset.pk for asset in changed]).update(connected=True, last_seen_at=now)
+    ids = [asset.pk for asset in changed]
+    Asset.objects.filter(pk__in=ids).update(connected=True, last_seen_at=now)
+    Asset.objects.filter(pk__in=ids, fault=NO_ANSWER_FAULT).update(fault="")
     _announce("found_device", changed)
     return len(changed)
 

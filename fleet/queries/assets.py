@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -187,7 +187,7 @@ def _vehicle_asset(session: ChargingSession, vehicle: Vehicle, known: _Circumsta
     )
 
 
-def _pack_asset(pack: Pack, known: _Circumstances) -> FlexibleAsset:
+def _pack_asset(pack: Pack, known: _Circumstances, inverter_part: tuple[float, float]) -> FlexibleAsset:
     asset, state = pack.asset, known.state
     capacity_kwh = pack.capacity_kwh
     soc = state.soc_fraction if state is not None and state.soc_fraction is not None else pack.soc_fraction
@@ -209,8 +209,8 @@ def _pack_asset(pack: Pack, known: _Circumstances) -> FlexibleAsset:
         required_kwh=energy_kwh,
         floor_kwh=min(pack.minimum_soc_fraction * capacity_kwh, energy_kwh),
         departure_at=None,
-        charge_kw=pack.max_charge_kw,
-        discharge_kw=pack.max_discharge_kw,
+        charge_kw=pack.max_charge_kw * pack.charge_fraction * inverter_part[0],
+        discharge_kw=pack.max_discharge_kw * pack.discharge_fraction * inverter_part[1],
         min_charge_kw=0.0,
         charge_efficiency=pack.charge_efficiency,
         discharge_efficiency=pack.discharge_efficiency,
@@ -218,6 +218,24 @@ def _pack_asset(pack: Pack, known: _Circumstances) -> FlexibleAsset:
         charge_now=False,
         left_out_because=known.left_out_because(asset),
     )
+
+
+def inverter_parts(packs: Sequence[Pack]) -> dict[int, tuple[float, float]]:
+    """What part of its packs' power each inverter can carry, (charging, discharging), at most 1.
+
+    A plan takes each pack by this part, so that whatever it adds up to passes through the inverter; the sharing of the
+    hub's power afterwards (`fleet.core.hub`) may give one pack more and another less.
+    """
+    parts: dict[int, tuple[float, float]] = {}
+    for inverter in {pack.inverter_id: pack.inverter for pack in packs}.values():
+        behind = [pack for pack in packs if pack.inverter_id == inverter.pk and not pack.asset.fault]
+        charge_kw = sum(pack.max_charge_kw * pack.charge_fraction for pack in behind)
+        discharge_kw = sum(pack.max_discharge_kw * pack.discharge_fraction for pack in behind)
+        parts[inverter.pk] = (
+            min(1.0, inverter.max_charge_kw / charge_kw) if charge_kw > 0 else 1.0,
+            min(1.0, inverter.max_discharge_kw / discharge_kw) if discharge_kw > 0 else 1.0,
+        )
+    return parts
 
 
 def _active_consent(service: str, **subject: OuterRef) -> Exists:
@@ -263,7 +281,7 @@ def fleet_snapshot(*, region_id: int, now: datetime) -> FleetSnapshot:
     )
     packs = list(
         Pack.objects.filter(_region_filter("asset__", region_id))
-        .select_related("asset__site__grid_node")
+        .select_related("asset__site__grid_node", "inverter")
         .annotate(**{CONSENTED: _active_consent(ConsentService.FLEXIBILITY, site=OuterRef("asset__site"))})
         .order_by("asset_id")
     )
@@ -276,12 +294,17 @@ def fleet_snapshot(*, region_id: int, now: datetime) -> FleetSnapshot:
         consented = bool(getattr(row, CONSENTED))  # annotated above
         return _Circumstances(states.get(asset_id), consented, asset_id in refusing, now)
 
+    parts = inverter_parts(packs)
     cars = [
         _vehicle_asset(session, session.vehicle, circumstances(session, session.evse.asset_id))
         for session in sessions
         if session.vehicle is not None
     ]
-    assets = (*cars, *(_pack_asset(pack, circumstances(pack, pack.asset_id)) for pack in packs))
+    assets = (
+        *cars,
+        *(_pack_asset(pack, circumstances(pack, pack.asset_id), parts[pack.inverter_id]) for pack in packs),
+    )
+
     nodes = tuple(
         NodeState(
             pk,

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
-from fleet.models import Asset, AssetKind, Charger, DeviceCommand, DeviceMessage
+from fleet.models import Asset, AssetKind, Charger, DeviceCommand, DeviceMessage, Pack
 from fleet.queries.commands import StandingSchedule, standing_schedules
 from fleet.queries.state import AssetState, latest_states
 
@@ -271,6 +271,7 @@ def _pack_or_meter_view(asset: Asset) -> DeviceView:
             ("origin", pack.origin),
             ("nameplate", f"{pack.nameplate_kwh:g} kWh"),
             ("state_of_health", f"{pack.state_of_health_fraction:.0%}"),
+            *_derating(pack),
         ]
     elif meter is not None:
         facts = [("role", meter.role), ("address", f"{meter.host}:{meter.port}/{meter.device_id}")]
@@ -300,6 +301,17 @@ def _pack_or_meter_view(asset: Asset) -> DeviceView:
         facts=tuple(facts),
         points=(point,),
         traced_as=tuple(traced),
+    )
+
+
+def _derating(pack: Pack) -> tuple[tuple[str, str], ...]:
+    """How much of its power a pack may use now, and why not all."""
+    if min(pack.charge_fraction, pack.discharge_fraction) >= 1:
+        return ()
+    return (
+        ("derated_charge", f"{pack.charge_fraction:.0%}"),
+        ("derated_discharge", f"{pack.discharge_fraction:.0%}"),
+        ("derating_reason", pack.condition_reason),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from fleet.models import Inverter, Meter, Pack
@@ -52,3 +53,35 @@ def modbus_endpoints() -> list[ModbusEndpoint]:
         )
         for address in sorted(inverters.keys() | devices.keys())
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class PackFigures:
+    """What the sharing of a hub's power needs of a pack beside its energy: powers in kW, after derating in `charge_kw`
+    and `discharge_kw`, at their full in `full_…`, and the limits of its inverter."""
+
+    inverter_id: int
+    charge_kw: float
+    discharge_kw: float
+    full_charge_kw: float
+    full_discharge_kw: float
+    state_of_health_fraction: float
+    inverter_charge_kw: float
+    inverter_discharge_kw: float
+
+
+def pack_figures(asset_ids: Collection[int]) -> dict[int, PackFigures]:
+    """The figures of packs by asset."""
+    return {
+        pack.asset_id: PackFigures(
+            pack.inverter_id,
+            pack.max_charge_kw * pack.charge_fraction,
+            pack.max_discharge_kw * pack.discharge_fraction,
+            pack.max_charge_kw,
+            pack.max_discharge_kw,
+            pack.state_of_health_fraction,
+            pack.inverter.max_charge_kw,
+            pack.inverter.max_discharge_kw,
+        )
+        for pack in Pack.objects.filter(asset_id__in=asset_ids).select_related("inverter")
+    }

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from common.errors import PlatformError
 from fleet.devices.modbus.discovery import find_pack, profile_folders
-from fleet.devices.modbus.pack import MeterUnit, SteeredPack, meter_unit
+from fleet.devices.modbus.pack import BatteryCondition, MeterUnit, SteeredPack, meter_unit
 from fleet.devices.modbus.wire import ModbusLink, Unreachable
+from fleet.operations.pack_conditions import ReportedCondition
 from fleet.operations.telemetry import MeterReading
 from fleet.queries.hub import ModbusDevice, ModbusEndpoint
 
@@ -21,6 +22,7 @@ POLL_S = 1.0
 BATTERY_EVERY = 5  # polls: state of charge and temperature change slowly
 HEARTBEAT_EVERY = 3  # polls
 GONE_AFTER = 3  # polls without an answer
+CONDITION_EVERY_S = 15.0
 # A unit that is gone costs the others a second each time it is asked, so it is asked less often.
 ASK_AGAIN_S = 10.0
 RECONNECT_S = 2.0
@@ -37,6 +39,8 @@ class PolledDevice:
     misses: int = 0
     ask_again_at: float = 0.0
     complaint: str = ""
+    told: tuple[object, ...] = ()
+    told_at: float = 0.0
 
     @property
     def reachable(self) -> bool:
@@ -50,6 +54,7 @@ class EndpointReport:
     readings: list[MeterReading] = field(default_factory=list)
     found: list[int] = field(default_factory=list)
     lost: list[int] = field(default_factory=list)
+    conditions: list[ReportedCondition] = field(default_factory=list)
     connected: bool = True
     reconnected: bool = False
 
@@ -156,6 +161,8 @@ class Endpoint:
             report.readings.append(await polled.unit.read_meter(self._polling, with_battery=with_battery))
             if not isinstance(polled.unit, MeterUnit) and (not was_reachable or turn % HEARTBEAT_EVERY == 0):
                 await polled.unit.beat_heart(self._polling)
+            if with_battery and not isinstance(polled.unit, MeterUnit):
+                self._report_condition(polled, polled.unit.condition, report, now_s)
         except Unreachable:
             raise
         except PlatformError as fault:
@@ -164,6 +171,21 @@ class Endpoint:
         if polled.complaint or not was_reachable:
             report.found.append(polled.device.asset_id)
         polled.misses, polled.complaint = 0, ""
+
+    def _report_condition(
+        self, polled: PolledDevice, condition: BatteryCondition, report: EndpointReport, now_s: float
+    ) -> None:
+        """Pass on what a pack says of its cells when it says something else, and now and then when it does not."""
+        temperature_c, spread_v = condition.temperature_c, condition.cell_spread_v
+        told = (
+            None if temperature_c is None else round(temperature_c),
+            None if spread_v is None else round(spread_v, 2),
+            condition.alarms,
+        )
+        if told != polled.told or now_s - polled.told_at > CONDITION_EVERY_S:
+            polled.told, polled.told_at = told, now_s
+            asset_id = polled.device.asset_id
+            report.conditions.append(ReportedCondition(asset_id, temperature_c, spread_v, condition.alarms))
 
     async def _discover(self, device: ModbusDevice) -> SteeredPack | MeterUnit:
         place: dict[str, int] = {"asset_id": device.asset_id, "device_id": device.device_id}

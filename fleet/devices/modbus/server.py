@@ -17,6 +17,7 @@ from fleet.devices.modbus.endpoint import Endpoint, EndpointReport
 from fleet.devices.modbus.pack import SteeredPack
 from fleet.devices.recording import ReadingRecorder, RecorderFull
 from fleet.operations.changes import FLEET_CHANGED_CHANNEL
+from fleet.operations.pack_conditions import record_pack_conditions
 from fleet.operations.presence import mark_inverters, mark_reachable, mark_unreachable
 from fleet.operations.telemetry import RefusedReading
 from fleet.queries.commands import standing_schedules
@@ -46,6 +47,7 @@ class ModbusGateway:
         self._changed = asyncio.Event()
         self._presence: asyncio.Queue[tuple[Endpoint, EndpointReport]] = asyncio.Queue()
         self._inverters: dict[Address, tuple[bool, float]] = {}
+        self._inverters_due: set[Address] = set()
         self._refusals: set[str] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -142,7 +144,8 @@ class ModbusGateway:
         due = report.connected != told or (report.connected and now_s - told_s > INVERTER_SEEN_EVERY_S)
         if due:
             self._inverters[address] = (report.connected, now_s)
-        if due or report.found or report.lost or report.reconnected:
+            self._inverters_due.add(address)
+        if due or report.found or report.lost or report.reconnected or report.conditions:
             self._presence.put_nowait((endpoint, report))
 
     async def _note_presence(self) -> None:
@@ -163,7 +166,10 @@ class ModbusGateway:
             await self._database.call(mark_unreachable, asset_ids=report.lost)
         if report.found:
             await self._database.call(mark_reachable, asset_ids=report.found, now=now)
-        if endpoint.endpoint.inverter_ids:
+        if report.conditions:
+            await self._database.call(record_pack_conditions, conditions=report.conditions, now=now)
+        address = (endpoint.endpoint.host, endpoint.endpoint.port)
+        if endpoint.endpoint.inverter_ids and address in self._inverters_due:
             await self._database.call(
                 mark_inverters,
                 inverter_ids=endpoint.endpoint.inverter_ids,
@@ -171,6 +177,7 @@ class ModbusGateway:
                 gateway_identity=self._identity,
                 now=now,
             )
+            self._inverters_due.discard(address)
 
     def _complain_of_refusals(self, done: asyncio.Future[tuple[RefusedReading, ...]]) -> None:
         """Log each kind of refusal once per asset."""

@@ -37,7 +37,9 @@ def state(command_id: int) -> str:
 
 def test_devices_are_found_read_and_shown(hub: Hub) -> None:
     pack = hub.packs[0]
-    shown = eventually(lambda: latest_states([pack.asset_id, hub.meter.asset_id]))
+    both = [pack.asset_id, hub.meter.asset_id]
+    eventually(lambda: len(latest_states(both)) == 2 and latest_states(both)[pack.asset_id].temperature_c)
+    shown = latest_states(both)
     assert shown[pack.asset_id].soc_fraction == pytest.approx(0.6, abs=0.001)
     assert shown[pack.asset_id].temperature_c == pytest.approx(25, abs=0.5)
     assert shown[hub.meter.asset_id].power_kw == pytest.approx(900 * pack_physics.stadium_shape(20.5), rel=0.1)
