@@ -2,6 +2,7 @@
 
 from fleet.models.asset import Asset, AssetKind
 from fleet.models.charger import Charger, ChargerProtocol, Connector, ConnectorStatus, Evse, IdToken
+from fleet.models.charging_limit import ChargingLimit
 from fleet.models.command import CommandKind, CommandState, DeviceCommand
 from fleet.models.consent import Consent, ConsentService
 from fleet.models.hub import Inverter, Meter, MeterRole, ModbusFraming, Pack, PackHealthRecord
@@ -17,6 +18,7 @@ __all__ = [
     "AssetKind",
     "Charger",
     "ChargerProtocol",
+    "ChargingLimit",
     "ChargingSession",
     "CommandKind",
     "CommandState",

@@ -12,6 +12,7 @@ class CommandKind(models.TextChoices):
     TRIGGER = "trigger", "Send a message now"
     RESET = "reset", "Restart"
     COMPOSITE_SCHEDULE = "composite_schedule", "Report the schedule in force"
+    PRIORITY_CHARGING = "priority_charging", "Charge before all others"
     AFRR_SIGNAL = "afrr_signal", "Follow an aFRR signal"
 
 

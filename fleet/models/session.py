@@ -37,6 +37,7 @@ class ChargingSession(models.Model):
     max_charge_kw = models.FloatField(null=True, blank=True)
     max_discharge_kw = models.FloatField(null=True, blank=True)
     bidirectional = models.BooleanField(default=False, help_text="the car and the station agreed on discharging")
+    priority_charging = models.BooleanField(default=False, help_text="the station serves it before all others")
 
     class Meta:
         constraints = [

@@ -13,6 +13,7 @@ from common.errors import Conflict, InvalidInput, NotFound
 from fleet.core.goals import next_ready_at
 from fleet.models import ChargingSession, GoalKind, Vehicle, VehicleGoal
 from fleet.operations.changes import announce_change
+from fleet.operations.priority import TELL_WITHIN, ask_priority
 
 LONGEST_CHARGE_NOW = timedelta(hours=24)
 
@@ -121,6 +122,7 @@ def charge_now(*, vehicle_id: int, owner_id: int, until: datetime, now: datetime
             "kind": GoalKind.NONE,
         },
     )
+    ask_priority(session, activate=True, now=now, until=until)
     _announce(session)
     return until
 
@@ -135,7 +137,10 @@ def undo_charge_now(*, vehicle_id: int, owner_id: int, now: datetime) -> bool:
     vehicle = _vehicle(vehicle_id, owner_id)
     changed = VehicleGoal.objects.filter(vehicle=vehicle, charge_now_until__gt=now).update(charge_now_until=None)
     if changed:
-        _announce(_open_session(vehicle))
+        session = _open_session(vehicle)
+        if session is not None:
+            ask_priority(session, activate=False, now=now, until=now + TELL_WITHIN)
+        _announce(session)
     return bool(changed)
 
 
@@ -154,7 +159,7 @@ def _vehicle(vehicle_id: int, owner_id: int) -> Vehicle:
 
 def _open_session(vehicle: Vehicle) -> ChargingSession | None:
     return (
-        ChargingSession.objects.select_related("evse__asset__site__grid_node")
+        ChargingSession.objects.select_related("charger", "evse__asset__site__grid_node")
         .filter(vehicle=vehicle, ended_at__isnull=True)
         .first()
     )

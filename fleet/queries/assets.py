@@ -23,6 +23,7 @@ from fleet.models import (
     Site,
     Vehicle,
 )
+from fleet.queries.charging_limits import UNLIMITED, OutsideLimit, outside_limits
 from fleet.queries.commands import refusing_assets
 from fleet.queries.state import AssetState, latest_states
 
@@ -131,6 +132,7 @@ class _Circumstances:
     consented: bool
     refuses: bool
     now: datetime
+    outside: OutsideLimit = UNLIMITED
 
     def left_out_because(self, asset: Asset) -> str:
         """The reason in a word, the weightiest first; empty if there is none."""
@@ -157,9 +159,15 @@ def _vehicle_asset(session: ChargingSession, vehicle: Vehicle, known: _Circumsta
     goal = getattr(vehicle, "goal", None)
     target = session.target_soc_fraction if session.target_soc_fraction is not None else 0.8
     floor = session.floor_soc_fraction if session.floor_soc_fraction is not None else 0.3
-    charge_kw = min(evse.max_charge_kw, model.max_charge_kw, session.max_charge_kw or float("inf"))
+    outside = known.outside
+    charge_kw = min(evse.max_charge_kw, model.max_charge_kw, session.max_charge_kw or float("inf"), outside.charge_kw)
     may_discharge = session.bidirectional and vehicle.v2g_capable
-    discharge_kw = min(evse.max_discharge_kw, model.max_discharge_kw, session.max_discharge_kw or float("inf"))
+    discharge_kw = min(
+        evse.max_discharge_kw,
+        model.max_discharge_kw,
+        session.max_discharge_kw or float("inf"),
+        outside.discharge_kw,
+    )
     return FlexibleAsset(
         asset_id=asset.pk,
         identity=asset.identity,
@@ -289,10 +297,12 @@ def fleet_snapshot(*, region_id: int, now: datetime) -> FleetSnapshot:
         [session.evse.asset_id for session in sessions] + [pack.asset_id for pack in packs],
     )
     refusing = refusing_assets(now=now)
+    outside = outside_limits(evse_ids=[session.evse_id for session in sessions], now=now)
 
     def circumstances(row: ChargingSession | Pack, asset_id: int) -> _Circumstances:
         consented = bool(getattr(row, CONSENTED))  # annotated above
-        return _Circumstances(states.get(asset_id), consented, asset_id in refusing, now)
+        limit = outside.get(row.evse_id, UNLIMITED) if isinstance(row, ChargingSession) else UNLIMITED
+        return _Circumstances(states.get(asset_id), consented, asset_id in refusing, now, limit)
 
     parts = inverter_parts(packs)
     cars = [

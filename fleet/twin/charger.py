@@ -26,6 +26,7 @@ from fleet.twin.profiles import (
     ProfileRefused,
     ProfileStore,
     Surroundings,
+    sum_allowances,
 )
 from fleet.twin.transactions import EventKind, EventQueue, Transaction, TransactionEvent
 from fleet.twin.world import WorldCharger
@@ -238,7 +239,7 @@ class SimulatedStation:
         steps: list[tuple[float, Allowance]] = []
         for cut in cuts:
             each = [self._allowance(evse, self._moment(evse, cut, 0.0)) for evse in evses]
-            total = each[0] if evse_number else _sum(each)
+            total = each[0] if evse_number else sum_allowances(each)
             if not steps or steps[-1][1] != total:
                 steps.append(((cut - own).total_seconds(), total))
         return steps
@@ -288,6 +289,15 @@ class SimulatedStation:
     def period_now(self, evse: SimulatedEvse, now: datetime) -> Period | None:
         """The period of a profile that an EVSE follows now; none if no profile holds."""
         return self.profiles.holding(evse.number, self._moment(evse, self.own_time(now), self.offline_s(now)))
+
+    def set_priority(self, evse: SimulatedEvse, wanted: bool, now: datetime) -> bool:
+        """Serve the car before all others, or no longer; False if no profile says what that means."""
+        if evse.transaction is None:
+            return False
+        if wanted and self.profiles.priority(evse.number, self._moment(evse, self.own_time(now), 0.0)) is None:
+            return False
+        evse.transaction.priority = wanted
+        return True
 
     def _note_pulls(self, own: datetime) -> None:
         """Dynamic profiles that have not been updated for their interval are to be fetched."""
@@ -372,6 +382,7 @@ class SimulatedStation:
             offline_s=offline_s,
             sharers=sum(each.transaction is not None for each in self.evses.values()),
             surroundings=self.surroundings,
+            priority=transaction is not None and transaction.priority,
         )
 
     def _allowance(self, evse: SimulatedEvse, moment: Moment) -> Allowance:
@@ -382,11 +393,3 @@ class SimulatedStation:
             discharge_kw=evse.discharge_kw,
             fail_safe_kw=evse.fail_safe_kw,
         )
-
-
-def _sum(allowances: list[Allowance]) -> Allowance:
-    return Allowance(
-        wanted_kw=sum(each.wanted_kw for each in allowances),
-        charge_kw=sum(each.charge_kw for each in allowances),
-        discharge_kw=sum(each.discharge_kw for each in allowances),
-    )

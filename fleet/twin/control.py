@@ -8,6 +8,8 @@
 | clear    | station, fault?                       | that fault ends, or all of the station                   |
 | plug_in  | car                                   | the car is connected now                                 |
 | unplug   | car                                   | the car leaves now                                       |
+| priority | station, evse, on                     | the driver asks there to be served first, or takes it back|
+| limit    | station, limit_kw                     | the site's energy manager limits it; null: no longer     |
 | surround | station, frequency_hz?, site_load_kw?, external_kw? | what the station measures besides         |
 | show     | station?                              | what the station, or every one, is and does              |
 """

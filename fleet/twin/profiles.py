@@ -15,6 +15,7 @@ STATION_MAX = "ChargingStationMaxProfile"
 EXTERNAL = "ChargingStationExternalConstraints"
 TX_DEFAULT = "TxDefaultProfile"
 TX = "TxProfile"
+PRIORITY = "PriorityCharging"
 RECURRENCE_S = {"Daily": 86_400.0, "Weekly": 604_800.0}
 SETPOINT_MODES = ("CentralSetpoint", "CentralFrequency")
 LOCAL_MODES = ("LocalFrequency", "LocalLoadBalancing", "ExternalSetpoint")
@@ -141,6 +142,7 @@ class Moment:
         offline_s: how long the station has been without its central system; 0 while connected.
         sharers: EVSEs among which a limit of the whole station is shared.
         surroundings: for the modes in which the station decides by itself.
+        priority: whether the driver has asked to charge before all others.
     """
 
     now: datetime
@@ -149,6 +151,7 @@ class Moment:
     offline_s: float = 0.0
     sharers: int = 1
     surroundings: Surroundings = field(default_factory=Surroundings)
+    priority: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,11 +289,17 @@ class ProfileStore:
 
     def holding(self, evse_number: int, moment: Moment) -> Period | None:
         """The period that an EVSE follows; none if no profile covers the moment."""
+        first = self.priority(evse_number, moment) if moment.priority else None
         return (
-            self.leading(TX, evse_number, moment)
+            first
+            or self.leading(TX, evse_number, moment)
             or self.leading(TX_DEFAULT, evse_number, moment)
             or self.leading(TX_DEFAULT, 0, moment)
         )
+
+    def priority(self, evse_number: int, moment: Moment) -> Period | None:
+        """What holds for a car that is served before all others; none if no profile says."""
+        return self.leading(PRIORITY, evse_number, moment) or self.leading(PRIORITY, 0, moment)
 
     def changes(self, moment: Moment, until: datetime) -> list[datetime]:
         """Instants after the moment and before `until` at which the allowance may change."""
@@ -351,3 +360,12 @@ def curve_at(curve: Curve, x: float) -> float:
         if x0 <= x <= x1:
             return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
     return curve[0][1] if x < curve[0][0] else curve[-1][1]
+
+
+def sum_allowances(allowances: list[Allowance]) -> Allowance:
+    """What several EVSEs may do together."""
+    return Allowance(
+        wanted_kw=sum(each.wanted_kw for each in allowances),
+        charge_kw=sum(each.charge_kw for each in allowances),
+        discharge_kw=sum(each.discharge_kw for each in allowances),
+    )

@@ -29,6 +29,7 @@ class Transaction:
     authorised: bool = False
     bidirectional: bool = False
     needs_due: bool = False
+    priority: bool = False
     ended: bool = False
 
     def next_sequence_number(self) -> int:

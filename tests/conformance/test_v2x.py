@@ -14,8 +14,11 @@ import pytest
 
 from fleet.core.local_control import LocalControl, V2XMode
 from fleet.devices.ocpp import configuration, profiles
-from fleet.models import Charger, ChargingSession, DeviceCommand, Reading, Vehicle
+from fleet.models import Asset, Charger, ChargingSession, DeviceCommand, Reading, Vehicle
 from fleet.operations.commands import PowerSchedule, queue_command, queue_schedules
+from fleet.operations.goals import charge_now, undo_charge_now
+from fleet.operations.priority import end_priority
+from fleet.queries.assets import FlexibleAsset, fleet_snapshot
 from fleet.twin.faults import Fault
 from tests.conformance.test_charging_stations import FAIL_SAFE_KW, POWER, TwinStation, now
 from tests.integration.ocpp.support import Background, Place, RunningGateway, eventually, make_place
@@ -231,3 +234,51 @@ def test_the_levels_that_the_car_keeps_to_are_known(twin: TwinStation, place: Pl
     known = eventually(lambda: ChargingSession.objects.filter(floor_soc_fraction__gt=0.25).first())
     assert known.floor_soc_fraction == POWER(0.3, abs=0.03)
     assert known.target_soc_fraction == 0.9
+
+
+def snapshot(place: Place) -> FlexibleAsset:
+    region_id = Asset.objects.get(pk=place.asset_id).site.grid_node.region_id
+    (asset,) = fleet_snapshot(region_id=region_id, now=now()).assets
+    return asset
+
+
+def test_priority_asked_for_at_the_station_is_charge_now(
+    twin: TwinStation, place: Place, session: ChargingSession
+) -> None:
+    tell(place, -6.0)
+    follows(twin, -6.0)
+    twin.do("priority", evse=1, on=True)
+    follows(twin, 11.0)
+    eventually(lambda: snapshot(place).charge_now)
+    twin.do("priority", evse=1, on=False)
+    follows(twin, -6.0)
+    eventually(lambda: not snapshot(place).charge_now)
+
+
+def test_priority_asked_for_by_the_owner_reaches_the_station_and_ends_in_time(
+    twin: TwinStation, place: Place, session: ChargingSession
+) -> None:
+    tell(place, -6.0)
+    follows(twin, -6.0)
+    owner_id = Vehicle.objects.get(pk=place.vehicle_id).owner_id
+    wish = {"vehicle_id": place.vehicle_id, "owner_id": owner_id}
+    charge_now(**wish, until=now() + timedelta(hours=1), now=now())
+    follows(twin, 11.0)
+    assert undo_charge_now(**wish, now=now())
+    follows(twin, -6.0)
+    charge_now(**wish, until=now() + timedelta(hours=1), now=now())
+    follows(twin, 11.0)
+    assert end_priority(now=now()) == 0
+    assert end_priority(now=now() + timedelta(hours=2)) == 1
+    follows(twin, -6.0)
+    assert end_priority(now=now() + timedelta(hours=2)) == 0
+
+
+def test_a_limit_from_outside_is_planned_with(twin: TwinStation, place: Place, session: ChargingSession) -> None:
+    assert snapshot(place).charge_kw == 11.0
+    twin.do("limit", limit_kw=4.5)
+    eventually(lambda: snapshot(place).charge_kw == 4.5)
+    twin.do("limit", limit_kw=6.0)
+    eventually(lambda: snapshot(place).charge_kw == 6.0)
+    twin.do("limit", limit_kw=None)
+    eventually(lambda: snapshot(place).charge_kw == 11.0)

@@ -18,6 +18,7 @@ from fleet.devices.ocpp.profiles import (
     WATTS,
     ProfileTerms,
     fallback_profile,
+    priority_profile,
 )
 from fleet.devices.ocpp.station import Station
 from fleet.devices.ocpp.wire import V16, V21
@@ -52,6 +53,7 @@ _VARIABLES_V21 = {
     },
 }
 SMART_CHARGING_COMPONENT = "SmartChargingCtrlr"
+PRIORITY_PURPOSE = "PriorityCharging"
 # A station that has been alone for so long falls back to its fail-safe power, whatever it was told.
 MAX_OFFLINE_S = 900
 _MEASURANDS = (
@@ -73,6 +75,9 @@ async def configure_station(station: Station) -> None:
         str(evse.number): evse.fail_safe_kw for evse in station.evses.values() if await _install_fallback(station, evse)
     }
     remember(station, found)
+    if PRIORITY_PURPOSE in capability_members(station, "additional_purposes"):
+        for evse in station.evses.values():
+            await _install(station, priority_profile(profile_terms(station, evse)), "priority")
 
 
 def is_configured(station: Station) -> bool:
@@ -210,11 +215,15 @@ async def _set_meter_interval(station: Station, interval_s: int) -> None:
 
 
 async def _install_fallback(station: Station, evse: EvseIdentity) -> bool:
+    return await _install(station, fallback_profile(profile_terms(station, evse)), "fall-back")
+
+
+async def _install(station: Station, profile: dict[str, Any], name: str) -> bool:
     try:
-        answer = await station.calls.call("SetChargingProfile", fallback_profile(profile_terms(station, evse)))
+        answer = await station.calls.call("SetChargingProfile", profile)
     except (CallRefused, NoAnswer) as error:
-        station.say_once("fallback", "takes no fall-back profile: %s", error)
+        station.say_once(name, "takes no %s profile: %s", name, error)
         return False
     if answer["status"] != "Accepted":
-        station.say_once("fallback", "refuses the fall-back profile: %s", answer["status"])
+        station.say_once(name, "refuses the %s profile: %s", name, answer["status"])
     return answer["status"] == "Accepted"

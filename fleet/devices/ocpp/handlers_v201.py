@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from fleet.devices.ocpp import handlers
+from fleet.devices.ocpp.charging_limits import on_cleared_charging_limit, on_notify_charging_limit
 from fleet.devices.ocpp.charging_needs import ChargingNeeds, read_charging_needs
 from fleet.devices.ocpp.configuration import SMART_CHARGING_COMPONENT, read_capability, remember
 from fleet.devices.ocpp.connection import Handler
@@ -309,8 +310,8 @@ HANDLERS: dict[str, Handler] = {
     "NotifyEvent": on_notify_event,
     "NotifyEVChargingNeeds": on_notify_ev_charging_needs,
     "NotifyEVChargingSchedule": on_notify_ev_charging_schedule,
-    "NotifyChargingLimit": handlers.acknowledge,
-    "ClearedChargingLimit": handlers.acknowledge,
+    "NotifyChargingLimit": on_notify_charging_limit,
+    "ClearedChargingLimit": on_cleared_charging_limit,
     "ReportChargingProfiles": handlers.acknowledge,
     "SecurityEventNotification": handlers.acknowledge,
     "LogStatusNotification": handlers.acknowledge,

@@ -12,6 +12,7 @@ from fleet.devices.ocpp.profiles import profile_id, schedule_update
 from fleet.devices.ocpp.requests import allowed_energy_transfer
 from fleet.devices.ocpp.station import Station
 from fleet.devices.ocpp.writer import Work
+from fleet.operations.priority import note_priority_charging
 from fleet.operations.stations import Authorisation
 from fleet.queries.commands import scheduled_power_kw
 
@@ -113,6 +114,22 @@ async def on_pull_dynamic_schedule_update(station: Station, payload: Payload) ->
     return {"status": "Rejected"}
 
 
+async def on_notify_priority_charging(station: Station, payload: Payload) -> Payload:
+    """A driver has asked for priority at the station: the car charges now, whatever the plan says; or no longer."""
+    await station.books.write(
+        Work(
+            operation=partial(
+                note_priority_charging,
+                identity=station.identity,
+                transaction_id=payload["transactionId"],
+                activated=payload["activated"],
+                now=station.clock(),
+            )
+        )
+    )
+    return {}
+
+
 async def on_periodic_event_stream(station: Station, payload: Payload) -> None:
     """A stream of values that needs no answer; none is opened by us yet, so one that comes is a station's own idea."""
     station.say_once("stream", "streams events that were not asked for")
@@ -124,6 +141,6 @@ HANDLERS: dict[str, Handler] = {
     "TransactionEvent": on_transaction_event,
     "NotifyEVChargingNeeds": on_notify_ev_charging_needs,
     "PullDynamicScheduleUpdate": on_pull_dynamic_schedule_update,
-    "NotifyPriorityCharging": handlers.acknowledge,
+    "NotifyPriorityCharging": on_notify_priority_charging,
 }
 LISTENERS: dict[str, Listener] = {"NotifyPeriodicEventStream": on_periodic_event_stream}

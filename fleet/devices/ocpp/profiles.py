@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,7 +24,7 @@ from fleet.devices.ocpp.wire import V16, V21
 WATTS, AMPERES = "W", "A"
 FALLBACK_STACK_LEVEL, COMMAND_STACK_LEVEL = 0, 1
 # One identifier per purpose and EVSE: a newer profile replaces the older one instead of piling up.
-FALLBACK_ID, DEFAULT_ID, TRANSACTION_ID = 1000, 2000, 3000
+FALLBACK_ID, DEFAULT_ID, TRANSACTION_ID, PRIORITY_ID = 1000, 2000, 3000, 4000
 DEFAULT_MAX_PERIODS = 24
 # A pause this long is worth letting the car's and the station's electronics sleep.
 LONGEST_AWAKE_S = 900
@@ -227,7 +227,8 @@ def profile_id(terms: ProfileTerms) -> int:
 
 
 def _profile_id(purpose: str, stack_level: int, terms: ProfileTerms) -> int:
-    first = {"TxProfile": TRANSACTION_ID}.get(purpose, DEFAULT_ID if stack_level else FALLBACK_ID)
+    named = {"TxProfile": TRANSACTION_ID, "PriorityCharging": PRIORITY_ID}
+    first = named.get(purpose, DEFAULT_ID if stack_level else FALLBACK_ID)
     return terms.first_id + first + terms.evse_number
 
 
@@ -262,6 +263,19 @@ def fallback_profile(terms: ProfileTerms) -> dict[str, Any]:
         kind="Relative",
         stack_level=FALLBACK_STACK_LEVEL,
         schedule={"periods": [_safe_period(0, safe_kw, terms)]},
+    )
+    return _request(terms, profile)
+
+
+def priority_profile(terms: ProfileTerms) -> dict[str, Any]:
+    """The payload that says what a car may take while its driver has asked for priority (2.1): all that the EVSE can."""
+    plain = replace(terms, bidirectional=False)
+    profile = _profile(
+        plain,
+        purpose="PriorityCharging",
+        kind="Relative",
+        stack_level=FALLBACK_STACK_LEVEL,
+        schedule={"periods": [_safe_period(0, terms.max_charge_kw, plain)]},
     )
     return _request(terms, profile)
 

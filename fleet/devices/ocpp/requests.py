@@ -85,12 +85,24 @@ def _afrr_signal(command: DueCommand, version: str) -> Request:
     return "AFRRSignal", {"timestamp": write_exact_instant(command.starts_at), "signal": signal}
 
 
+def _priority_charging(command: DueCommand, version: str) -> Request:
+    if version != V21:
+        raise ValueError("priority charging needs OCPP 2.1")
+    if command.parameters.get("transaction_id") != command.transaction_id or not command.transaction_id:
+        raise ValueError("the transaction that was to have priority is over")
+    return "UsePriorityCharging", {
+        "transactionId": command.transaction_id,
+        "activate": bool(command.parameters.get("activate")),
+    }
+
+
 _BUILDERS: dict[str, Callable[[DueCommand, str], Request]] = {
     CommandKind.REMOTE_START: _remote_start,
     CommandKind.REMOTE_STOP: _remote_stop,
     CommandKind.TRIGGER: _trigger,
     CommandKind.RESET: _reset,
     CommandKind.COMPOSITE_SCHEDULE: _composite_schedule,
+    CommandKind.PRIORITY_CHARGING: _priority_charging,
     CommandKind.AFRR_SIGNAL: _afrr_signal,
 }
 

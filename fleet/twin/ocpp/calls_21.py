@@ -8,7 +8,7 @@ from dataclasses import replace
 from fleet.twin.faults import Fault
 from fleet.twin.ocpp.calls_201 import ACCEPTED, Calls201, rejected
 from fleet.twin.ocpp.profile_wire import read_period, write_instant
-from fleet.twin.profiles import ChargingProfile, ProfileRefused
+from fleet.twin.profiles import PRIORITY, ChargingProfile, ProfileRefused
 
 
 class Calls21(Calls201):
@@ -21,12 +21,14 @@ class Calls21(Calls201):
             "NotifyAllowedEnergyTransfer": self.notify_allowed_energy_transfer,
             "UpdateDynamicSchedule": self.update_dynamic_schedule,
             "AFRRSignal": self.afrr_signal,
-            "UsePriorityCharging": lambda payload: {"status": "NoProfile"},
+            "UsePriorityCharging": self.use_priority_charging,
         }
 
     def check_form(self, profile: ChargingProfile) -> None:
-        """Only a dynamic profile is updated."""
+        """Only a dynamic profile is updated, and priority is to charge."""
         super().check_form(profile)
+        if profile.purpose == PRIORITY and any(p.operation_mode != "ChargingOnly" for p in profile.periods):
+            raise ProfileRefused("InvalidSchedule", "priority charging is ChargingOnly")
         if profile.update_interval_s is not None and profile.kind != "Dynamic":
             raise ProfileRefused("InvalidProfile", "dynUpdateInterval is for dynamic profiles")
 
@@ -39,6 +41,14 @@ class Calls21(Calls201):
         evse.transaction.bidirectional = both_ways and evse.can_discharge
         evse.transaction.authorised = evse.transaction.needs_due = True
         return ACCEPTED
+
+    def use_priority_charging(self, payload: dict) -> dict:
+        """Serve a transaction before all others, or no longer."""
+        evse = self.station.evse_of(payload["transactionId"])
+        if evse is None:
+            return rejected("TxNotFound")
+        done = self.station.set_priority(evse, payload["activate"], self.dialect.now())
+        return ACCEPTED if done else {"status": "NoProfile"}
 
     def afrr_signal(self, payload: dict) -> dict:
         """The grid operator's signal, for the cars that follow one now."""

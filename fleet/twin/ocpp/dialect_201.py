@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from common.units import kw_to_amperes, kwh_to_wh
+from common.units import kw_to_amperes, kw_to_watts, kwh_to_wh
 from fleet.twin.car import SimulatedCar
 from fleet.twin.evse import VOLTAGE_V, SimulatedEvse
 from fleet.twin.meter import MeterReading
@@ -14,7 +14,7 @@ from fleet.twin.ocpp.dialect import Authorisation, Dialect, Message
 from fleet.twin.ocpp.profile_wire import read_profile, write_instant
 from fleet.twin.ocpp.samples import KNOWN, ONE_WAY, context_of, sampled
 from fleet.twin.ocpp.settings import DataType, Setting
-from fleet.twin.profiles import ChargingProfile, ProfileRefused
+from fleet.twin.profiles import EXTERNAL, ChargingProfile, ProfileRefused
 from fleet.twin.transactions import Transaction, TransactionEvent
 
 STOP_REASONS = {
@@ -164,6 +164,32 @@ class Dialect201(Dialect):
         for period in profile.periods:
             self.station.check_period(period, evse.number)
         return profile
+
+    def limit_from_outside(self, limit_kw: float | None) -> None:
+        """The site's energy manager limits the whole station, or no longer; the central system is told."""
+        profiles, source = self.station.profiles, "EMS"
+        profiles.clear(purpose=EXTERNAL)
+        if limit_kw is None:
+            self.requested.append(("ClearedChargingLimit", {"chargingLimitSource": source}))
+        else:
+            own = self.station.own_time(self.now())
+            schedule = {
+                "id": 1,
+                "chargingRateUnit": "W",
+                "startSchedule": write_instant(own),
+                "chargingSchedulePeriod": [{"startPeriod": 0, "limit": round(kw_to_watts(limit_kw), 1)}],
+            }
+            wire = {
+                "id": 1,
+                "stackLevel": 0,
+                "chargingProfilePurpose": EXTERNAL,
+                "chargingProfileKind": "Absolute",
+                "chargingSchedule": [schedule],
+            }
+            profiles.install(read_profile(wire, evse_number=0, phases=3, received_at=own), replace_same_level=True)
+            limit = {"chargingLimitSource": source, "isGridCritical": False}
+            self.requested.append(("NotifyChargingLimit", {"chargingLimit": limit, "chargingSchedule": [schedule]}))
+        self.station.on_work()
 
     def departure_at(self, car: SimulatedCar) -> datetime:
         """When a car leaves, on the station's own clock."""

@@ -13,7 +13,7 @@ from fleet.twin.ocpp.dialect_201 import Dialect201
 from fleet.twin.ocpp.profile_wire import write_instant
 from fleet.twin.ocpp.samples import KNOWN, SETPOINT, TWO_WAY
 from fleet.twin.ocpp.settings import Setting
-from fleet.twin.profiles import MODES
+from fleet.twin.profiles import MODES, PRIORITY
 from fleet.twin.transactions import Transaction, TransactionEvent
 
 BIDIRECTIONAL = "AC_BPT"
@@ -40,6 +40,7 @@ class Dialect21(Dialect201):
             Setting("SupportedEnergyTransferModes", TRANSFER_MODES, "MemberList", "V2XChargingCtrlr", read_only=True),
             *(Setting(name, "0", "decimal", "V2XChargingCtrlr", unit="W") for name in BALANCE_BETWEEN),
             Setting("SupportsDynamicProfiles", "true", "boolean", "SmartChargingCtrlr", read_only=True),
+            Setting("SupportedAdditionalPurposes", PRIORITY, "MemberList", "SmartChargingCtrlr", read_only=True),
             Setting("SupportsMaxOfflineDuration", "true", "boolean", "SmartChargingCtrlr", read_only=True),
             Setting("SupportsEvseSleep", "true", "boolean", "SmartChargingCtrlr", read_only=True),
         ]
@@ -54,6 +55,14 @@ class Dialect21(Dialect201):
     def calls(self) -> dict[str, Callable[[dict], dict]]:
         self._calls = Calls21(self)
         return self._calls.table()
+
+    def press_priority(self, evse: SimulatedEvse, wanted: bool) -> None:
+        """The driver asks at the station to be served before all others, or takes it back."""
+        transaction = evse.transaction
+        if transaction is not None and self.station.set_priority(evse, wanted, self.now()):
+            told = {"transactionId": transaction.wire_id, "activated": wanted}
+            self.requested.append(("NotifyPriorityCharging", told))
+            self.station.on_work()
 
     def pulled(self, profile_id: int, answer: dict) -> None:
         if answer["status"] == "Accepted" and "scheduleUpdate" in answer:

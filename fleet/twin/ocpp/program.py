@@ -72,7 +72,26 @@ class ChargerProgram:
             "unplug": self.unplug,
             "show": self.show,
             "surround": self.surround,
+            "priority": self.press_priority,
+            "limit": self.limit_from_outside,
         }
+
+    async def press_priority(self, request: dict) -> dict:
+        """A driver asks at the station to be served before all others, or takes it back."""
+        client = self._client(request)
+        if not isinstance(client.dialect, Dialect21):
+            raise InvalidInput("priority charging needs OCPP 2.1.", field="station")
+        client.dialect.press_priority(client.station.evses[request["evse"]], bool(request["on"]))
+        return describe(client, self.clock.now())
+
+    async def limit_from_outside(self, request: dict) -> dict:
+        """The site's energy manager limits a station to so many kW, or with null no longer."""
+        client = self._client(request)
+        if not isinstance(client.dialect, Dialect201):
+            raise InvalidInput("limits from outside need OCPP 2.0.1 or 2.1.", field="station")
+        limit_kw = request["limit_kw"]
+        client.dialect.limit_from_outside(None if limit_kw is None else float(limit_kw))
+        return describe(client, self.clock.now())
 
     async def surround(self, request: dict) -> dict:
         """Let a station measure something else: the grid's frequency, its site's load, an energy manager's set-point."""
