@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
+from pathlib import Path
 
 from celery import shared_task
 from celery.signals import beat_init
 from django.conf import settings
 
+from common.errors import PlatformError
+from fleet.operations.authority import load_authority
+from fleet.operations.certificates import renew_expiring_certificates, sign_waiting_requests
 from fleet.operations.priority import end_priority
 from fleet.operations.retention import MESSAGES, READINGS, drop_old_partitions, ensure_partitions
+
+logger = logging.getLogger(__name__)
 
 # Hourly, though days are made a week ahead: a platform that was off for long catches up within the hour.
 BEAT_SCHEDULE = {
     "fleet-upkeep-partitions": {"task": "fleet.upkeep_partitions", "schedule": 3600.0},
     "fleet-end-priority": {"task": "fleet.end_priority", "schedule": 15.0},
+    # a station that has asked waits for its certificate
+    "fleet-sign-certificates": {"task": "fleet.sign_certificates", "schedule": 10.0, "options": {"expires": 10}},
+    "fleet-renew-certificates": {"task": "fleet.renew_certificates", "schedule": 3600.0},
 }
 
 
@@ -31,6 +41,26 @@ def upkeep_partitions() -> None:
 def end_expired_priority() -> None:
     """Let the plan resume where a driver's override is over and the station still serves the car before all others."""
     end_priority(now=datetime.now(UTC))
+
+
+@shared_task(name="fleet.sign_certificates")
+def sign_certificates() -> None:
+    """Sign what stations have asked for. Needs the authority's key, which no gateway has."""
+    if not settings.OCPP_CERTIFICATES:
+        return
+    try:
+        authority = load_authority(directory=Path(settings.OCPP_CERTIFICATES), passphrase=settings.OCPP_CA_PASSPHRASE)
+    except PlatformError as error:
+        logger.error("certificates cannot be signed: %s", error)
+        return
+    sign_waiting_requests(authority=authority, now=datetime.now(UTC))
+
+
+@shared_task(name="fleet.renew_certificates")
+def renew_certificates() -> None:
+    """Ask stations whose certificates end soon for new requests."""
+    if settings.OCPP_CERTIFICATES:
+        renew_expiring_certificates(now=datetime.now(UTC))
 
 
 @beat_init.connect

@@ -28,6 +28,11 @@ MQTT_CREDENTIALS_FILE = env.str("MQTT_CREDENTIALS_FILE", default="")
 # The address under which charging stations reach the gateway; shown to people who connect one.
 OCPP_URL = env.str("OCPP_URL", default="ws://127.0.0.1:9000")
 
+# Folder of our certificate authority and of the gateways' certificate; see create_ca. Empty: stations come without TLS,
+# or through a proxy that ends it. The passphrase opens the authority's key and is needed by the worker alone.
+OCPP_CERTIFICATES = env.str("OCPP_CERTIFICATES", default="")
+OCPP_CA_PASSPHRASE = env.str("OCPP_CA_PASSPHRASE", default="")
+
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",

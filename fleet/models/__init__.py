@@ -1,6 +1,15 @@
 """The tables of the fleet: who owns what, where it stands, what it can do, what it did."""
 
 from fleet.models.asset import Asset, AssetKind
+from fleet.models.campaign import (
+    CampaignStage,
+    CampaignState,
+    CampaignTarget,
+    CommandBatch,
+    FirmwareCampaign,
+    TargetState,
+)
+from fleet.models.certificate import CertificateState, CertificateUse, StationCertificate
 from fleet.models.charger import Charger, ChargerProtocol, Connector, ConnectorStatus, Evse, IdToken
 from fleet.models.charging_limit import ChargingLimit
 from fleet.models.command import CommandKind, CommandState, DeviceCommand
@@ -10,16 +19,34 @@ from fleet.models.owner import Owner
 from fleet.models.reading import DeviceMessage, Reading
 from fleet.models.session import SUPERSEDED, ChargingSession
 from fleet.models.site import GridNode, OperationMode, Region, Site, SiteKind
+from fleet.models.station import (
+    LocalListEntry,
+    Reservation,
+    ReservationState,
+    StationEvent,
+    StationEventKind,
+    StationReport,
+    StationTransfer,
+    StationVariable,
+    TransferKind,
+    VariableMonitor,
+)
 from fleet.models.vehicle import GoalKind, OnboardComputer, Vehicle, VehicleGoal, VehicleModel
 
 __all__ = [
     "SUPERSEDED",
     "Asset",
     "AssetKind",
+    "CampaignStage",
+    "CampaignState",
+    "CampaignTarget",
+    "CertificateState",
+    "CertificateUse",
     "Charger",
     "ChargerProtocol",
     "ChargingLimit",
     "ChargingSession",
+    "CommandBatch",
     "CommandKind",
     "CommandState",
     "Connector",
@@ -29,10 +56,12 @@ __all__ = [
     "DeviceCommand",
     "DeviceMessage",
     "Evse",
+    "FirmwareCampaign",
     "GoalKind",
     "GridNode",
     "IdToken",
     "Inverter",
+    "LocalListEntry",
     "Meter",
     "MeterRole",
     "ModbusFraming",
@@ -43,8 +72,19 @@ __all__ = [
     "PackHealthRecord",
     "Reading",
     "Region",
+    "Reservation",
+    "ReservationState",
     "Site",
     "SiteKind",
+    "StationCertificate",
+    "StationEvent",
+    "StationEventKind",
+    "StationReport",
+    "StationTransfer",
+    "StationVariable",
+    "TargetState",
+    "TransferKind",
+    "VariableMonitor",
     "Vehicle",
     "VehicleGoal",
     "VehicleModel",

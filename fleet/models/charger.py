@@ -18,6 +18,13 @@ class Charger(models.Model):
     site = models.ForeignKey("fleet.Site", on_delete=models.PROTECT, related_name="chargers")
     protocol = models.CharField(max_length=10, choices=ChargerProtocol)
     password_hash = models.CharField(max_length=200)
+    next_password_hash = models.CharField(max_length=200, blank=True, help_text="offered to the station, not used yet")
+    # OCPP's: 0 no password, 1 password, 2 password within TLS, 3 certificates on both sides. Never falls by itself.
+    security_profile = models.PositiveSmallIntegerField(default=1)
+    local_list_version = models.PositiveIntegerField(default=0)
+    energy_price_per_kwh = models.DecimalField(
+        max_digits=10, decimal_places=4, null=True, blank=True, help_text="what drivers pay here; shown by the station"
+    )
     vendor = models.CharField(max_length=50, blank=True)
     model = models.CharField(max_length=50, blank=True)
     serial_number = models.CharField(max_length=50, blank=True)
@@ -35,6 +42,9 @@ class Charger(models.Model):
     class Meta:
         ordering = [F("identity").asc()]
         indexes = [models.Index(fields=["gateway_identity"])]
+        constraints = [
+            models.CheckConstraint(condition=Q(security_profile__lte=3), name="charger_security_profile_is_one")
+        ]
 
     def __str__(self) -> str:
         return self.identity

@@ -2,6 +2,9 @@
 
 from django.db import models
 from django.db.models import F, Q
+from psycopg.types.multirange import Multirange
+
+from fleet.models.multirange import IntegerMultirangeField
 
 # Why a session ended of which the station never told the end: another one's start closed it.
 SUPERSEDED = "Superseded"
@@ -27,6 +30,10 @@ class ChargingSession(models.Model):
     meter_start_kwh = models.FloatField(null=True, blank=True)
     meter_stop_kwh = models.FloatField(null=True, blank=True)
     last_sequence_number = models.IntegerField(default=-1)
+    # which events of the transaction have come (2.x): what is missing between them is asked for
+    received_sequences = IntegerMultirangeField(default=Multirange)
+    # set when the station has nothing left to send and events are still missing
+    events_lost = models.BooleanField(default=False)
 
     arrival_soc_fraction = models.FloatField(null=True, blank=True)
     departure_at = models.DateTimeField(null=True, blank=True)

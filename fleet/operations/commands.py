@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from fleet.core.local_control import LocalControl, read_local_control
 from fleet.models import Asset, AssetKind, CommandKind, CommandState, DeviceCommand
 from fleet.operations.changes import announce_change
+from fleet.operations.station_answers import apply_answers
 
 DEVICE_COMMANDS_CHANNEL = "device_commands"
 GATEWAY_CLASSES = ("ocpp", "mqtt", "modbus")
@@ -198,7 +199,16 @@ def resume_schedules(*, identity: str, now: datetime) -> int:
 
 
 @transaction.atomic
-def queue_command(*, asset_id: int, kind: str, parameters: dict, now: datetime, valid_until: datetime) -> int:
+def queue_command(
+    *,
+    asset_id: int,
+    kind: str,
+    parameters: dict,
+    now: datetime,
+    valid_until: datetime,
+    requested_by: str = "",
+    batch_id: int | None = None,
+) -> int:
     """Queue one command other than a schedule and return its identifier."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval('fleet_command_sequence')")
@@ -211,6 +221,8 @@ def queue_command(*, asset_id: int, kind: str, parameters: dict, now: datetime, 
         valid_until=valid_until,
         parameters=parameters,
         queued_at=now,
+        requested_by=requested_by,
+        batch_id=batch_id,
     )
     _notify_gateways([asset_id])
     return command.pk
@@ -296,6 +308,7 @@ def confirm_commands(*, outcomes: Sequence[CommandOutcome]) -> None:
         command.answer = {**outcome.answer, "reason": outcome.reason} if outcome.reason else outcome.answer
         answered_assets.append(command.asset_id)
     DeviceCommand.objects.bulk_update(commands.values(), ["state", "sent_at", "answered_at", "answer"], batch_size=500)
+    apply_answers([(commands[each.command_id], each) for each in outcomes if each.command_id in commands])
     Asset.objects.filter(pk__in=answered_assets, fault=NO_ANSWER_FAULT).update(fault="")
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
+from django.conf import settings
+
 from fleet.core.local_control import LocalControl, LocalControlInvalid, read_local_control
+from fleet.devices.ocpp.answers import judge_answer
+from fleet.devices.ocpp.certificate_requests import new_password
 from fleet.devices.ocpp.configuration import profile_terms, rate_unit, remember
 from fleet.devices.ocpp.connection import CallRefused, NoAnswer, Overtaken, StationConnection
 from fleet.devices.ocpp.dynamic import DynamicProfiles
@@ -23,8 +29,11 @@ from fleet.devices.ocpp.profiles import (
 from fleet.devices.ocpp.requests import clear_profile, request_of
 from fleet.devices.ocpp.schemas import PayloadError
 from fleet.devices.ocpp.station import Station
+from fleet.devices.ocpp.writer import Work
 from fleet.models import CommandKind
 from fleet.operations.commands import CommandOutcome, DueCommand
+from fleet.operations.secrets import hash_secret
+from fleet.operations.station_access import offer_password
 from fleet.operations.stations import EvseIdentity
 
 # How long a station may still be held at what it was last told, while a schedule that begins later waits.
@@ -50,12 +59,27 @@ class OcppDriver:
             return None
         if command.kind == CommandKind.SET_POWER:
             return await self.set_power(command)
+        if command.kind == CommandKind.NEW_PASSWORD:
+            return await self._new_password(connection, command)
         try:
             action, payload = request_of(command, connection.station.version)
         except ValueError as error:
             now = self._clock()
             return CommandOutcome(command.command_id, False, now, now, {}, str(error))
         return await self._call(connection, command, action, payload)
+
+    async def _new_password(self, connection: StationConnection, command: DueCommand) -> CommandOutcome | None:
+        """Make up a password and give it to the station. It lets the station in before the station knows it, and is the
+        same when the command is tried again, so that no answer that is lost locks the station out; it is written down
+        as a hash only."""
+        password = _password_of(command)
+        offer = partial(
+            offer_password,
+            identity=connection.station.identity,
+            password_hash=hash_secret(password, generated=True),
+        )
+        await connection.station.books.write(Work(operation=offer))
+        return await self._call(connection, command, *new_password(password, connection.station.version))
 
     async def set_power(self, command: DueCommand) -> CommandOutcome | None:
         """Turn a schedule into the profile that the station can follow, and send it.
@@ -157,8 +181,7 @@ class OcppDriver:
             # ours, not the station's: it must be seen, and must not be tried for ever
             connection.station.report_fault(action, error)
             return CommandOutcome(command.command_id, False, sent_at, self._clock(), {}, f"not sent: {error}")
-        accepted = answer.get("status", "Accepted") in ("Accepted", "Scheduled")
-        reason = "" if accepted else f"{action} answered {answer.get('status')}"
+        accepted, reason = judge_answer(action, answer)
         return CommandOutcome(command.command_id, accepted, sent_at, self._clock(), answer, reason)
 
 
@@ -183,6 +206,12 @@ def _terms(station: Station, evse: EvseIdentity, command: DueCommand) -> Profile
             remedy="It needs OCPP 2.1, a car that has agreed to discharge, and that mode among its own.",
         )
     return terms
+
+
+def _password_of(command: DueCommand) -> str:
+    """A password that only this platform's key can make, 128 bits as 32 characters: every version takes 16 to 40."""
+    text = f"station password {command.charger_identity} {command.command_id}"
+    return hmac.digest(settings.SECRET_KEY.encode(), text.encode(), "sha256").hex()[:32]
 
 
 async def _clear_default(connection: StationConnection, terms: ProfileTerms) -> None:

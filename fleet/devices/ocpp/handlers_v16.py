@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from common.units import wh_to_kwh
-from fleet.devices.ocpp import handlers
+from fleet.devices.ocpp import handlers, handlers_notices
 from fleet.devices.ocpp.connection import Handler
 from fleet.devices.ocpp.samples import read_meter_values
 from fleet.devices.ocpp.station import Station
@@ -82,6 +82,7 @@ async def on_start_transaction(station: Station, payload: Payload) -> Payload:
     )
     if started.open:
         station.open_stay(started.transaction_id, payload["connectorId"], vehicle_known=started.vehicle_id is not None)
+    await handlers_notices.use_reservation(station, payload.get("reservationId"))
     return {
         "transactionId": int(started.transaction_id),
         "idTagInfo": {"status": _AUTHORISATION_STATUS[started.reason]},
@@ -149,9 +150,5 @@ HANDLERS: dict[str, Handler] = {
     "MeterValues": on_meter_values,
     "Heartbeat": handlers.heartbeat,
     "DataTransfer": handlers.unknown_vendor,
-    "FirmwareStatusNotification": handlers.acknowledge,
-    "DiagnosticsStatusNotification": handlers.acknowledge,
-    "SecurityEventNotification": handlers.acknowledge,
-    "LogStatusNotification": handlers.acknowledge,
-    "SignedFirmwareStatusNotification": handlers.acknowledge,
+    **handlers_notices.HANDLERS_V16,
 }

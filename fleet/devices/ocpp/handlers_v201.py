@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from fleet.devices.ocpp import handlers
+from fleet.devices.ocpp import handlers, handlers_notices
 from fleet.devices.ocpp.charging_limits import on_cleared_charging_limit, on_notify_charging_limit
 from fleet.devices.ocpp.charging_needs import ChargingNeeds, read_charging_needs
 from fleet.devices.ocpp.configuration import SMART_CHARGING_COMPONENT, read_capability, remember
@@ -252,8 +252,8 @@ def on_notify_ev_charging_schedule(station: Station, payload: Payload) -> Payloa
     return {"status": "Accepted"}
 
 
-def on_notify_report(station: Station, payload: Payload) -> Payload:
-    """A part of a report of the device model: what it says of smart charging is remembered."""
+async def on_notify_report(station: Station, payload: Payload) -> Payload:
+    """A part of a report of the device model: it is stored, and what it says of smart charging is remembered."""
     found = {}
     for item in payload.get("reportData", ()):
         if item["component"]["name"] != SMART_CHARGING_COMPONENT:
@@ -264,7 +264,7 @@ def on_notify_report(station: Station, payload: Payload) -> Payload:
                 found[capability] = read_capability(attribute["value"])
     if found:
         remember(station, found)
-    return {}
+    return await handlers_notices.on_notify_report(station, payload)
 
 
 _CAPABILITIES = {
@@ -296,6 +296,7 @@ async def on_notify_event(station: Station, payload: Payload) -> Payload:
                 variable,
                 event["actualValue"][:100],
             )
+    await handlers_notices.record_device_events(station, payload)
     return {}
 
 
@@ -312,9 +313,6 @@ HANDLERS: dict[str, Handler] = {
     "NotifyEVChargingSchedule": on_notify_ev_charging_schedule,
     "NotifyChargingLimit": on_notify_charging_limit,
     "ClearedChargingLimit": on_cleared_charging_limit,
-    "ReportChargingProfiles": handlers.acknowledge,
-    "SecurityEventNotification": handlers.acknowledge,
-    "LogStatusNotification": handlers.acknowledge,
-    "FirmwareStatusNotification": handlers.acknowledge,
     "DataTransfer": handlers.unknown_vendor,
+    **handlers_notices.HANDLERS_V201,
 }

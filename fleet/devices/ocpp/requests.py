@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+from fleet.devices.ocpp import certificate_requests, device_model_requests, station_requests
 from fleet.devices.ocpp.instants import write_exact_instant
+from fleet.devices.ocpp.request_parts import Builder, Request, only
 from fleet.devices.ocpp.wire import V16, V21
 from fleet.models import CommandKind
 from fleet.operations.commands import DueCommand
 
-Request = tuple[str, dict[str, Any]]
+# messages that tell of one EVSE; others are of the whole station
+_OF_EVSE = frozenset({"MeterValues", "StatusNotification", "TransactionEvent"})
+_EXTENDED_V16 = {
+    "LogStatusNotification": "LogStatusNotification",
+    "SignChargingStationCertificate": "SignChargePointCertificate",
+}
 
 
 def request_of(command: DueCommand, version: str) -> Request:
@@ -23,7 +29,7 @@ def request_of(command: DueCommand, version: str) -> Request:
     Raises:
         ValueError: the command misses what its request needs, or is of a kind without one.
     """
-    build = _BUILDERS.get(command.kind)
+    build = BUILDERS.get(command.kind)
     if build is None:
         raise ValueError(f"commands of kind {command.kind!r} have no OCPP request")
     return build(command, version)
@@ -55,17 +61,27 @@ def _remote_stop(command: DueCommand, version: str) -> Request:
 
 
 def _trigger(command: DueCommand, version: str) -> Request:
+    """A message now. 1.6 has those of its security extension in a message of their own; EVSE 0 is the station."""
     message = command.parameters.get("message", "MeterValues")
-    if version == V16:
-        return "TriggerMessage", {"requestedMessage": message, "connectorId": command.evse_number}
-    return "TriggerMessage", {"requestedMessage": message, "evse": {"id": command.evse_number}}
+    number = command.parameters.get("evse", command.evse_number)
+    place = number if number and message in _OF_EVSE else None
+    if version != V16:
+        # diagnostics of 1.6 are a log of 2.x
+        message = message.replace("DiagnosticsStatusNotification", "LogStatusNotification")
+        return "TriggerMessage", only({"requestedMessage": message, "evse": {"id": place} if place else None})
+    if message == "TransactionEvent":
+        message = "MeterValues"
+    extended = _EXTENDED_V16.get(message)
+    action = "ExtendedTriggerMessage" if extended else "TriggerMessage"
+    return action, only({"requestedMessage": extended or message, "connectorId": place})
 
 
 def _reset(command: DueCommand, version: str) -> Request:
     hard = str(command.parameters.get("type", "soft")).lower() in ("hard", "immediate")
     if version == V16:
         return "Reset", {"type": "Hard" if hard else "Soft"}
-    return "Reset", {"type": "Immediate" if hard else "OnIdle"}
+    number = command.parameters.get("evse")
+    return "Reset", only({"type": "Immediate" if hard else "OnIdle", "evseId": number or None})
 
 
 def _composite_schedule(command: DueCommand, version: str) -> Request:
@@ -96,7 +112,10 @@ def _priority_charging(command: DueCommand, version: str) -> Request:
     }
 
 
-_BUILDERS: dict[str, Callable[[DueCommand, str], Request]] = {
+BUILDERS: dict[str, Builder] = {
+    **station_requests.BUILDERS,
+    **device_model_requests.BUILDERS,
+    **certificate_requests.BUILDERS,
     CommandKind.REMOTE_START: _remote_start,
     CommandKind.REMOTE_STOP: _remote_stop,
     CommandKind.TRIGGER: _trigger,

@@ -1,34 +1,30 @@
-"""The OCPP gateway: one port, three versions, HTTP Basic authentication (security profile 1 behind a TLS proxy).
+"""The OCPP gateway: one port for three versions, and a second one with TLS of its own (security profiles 2 and 3).
 
-A station is let in when its identity, the last part of the path, is registered and its password is right: 404 and 401 say
-which was not. What it cannot speak is answered as OCPP-J says: the handshake is completed without a subprotocol and the
+Who is let in, `fleet.devices.ocpp.admission` decides. What a station cannot speak is answered as OCPP-J says: the handshake is completed without a subprotocol and the
 socket closed. The newest socket of a station is the one that counts.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import logging
-from collections import OrderedDict
+import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from http import HTTPStatus
-from urllib.parse import unquote, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from fleet.devices.database import DatabaseThreads, DatabaseUnavailable
 from fleet.devices.gateway import CommandDelivery
 from fleet.devices.ocpp import handlers_v16, handlers_v21, handlers_v201, schemas
+from fleet.devices.ocpp.admission import Admission
 from fleet.devices.ocpp.configuration import configure_station, is_configured
 from fleet.devices.ocpp.connection import StationConnection
 from fleet.devices.ocpp.driver import OcppDriver, utc_now
+from fleet.devices.ocpp.encryption import EncryptionFiles, renew_certificate, server_context
 from fleet.devices.ocpp.station import GatewayTerms, Station
 from fleet.devices.ocpp.tracing import Tracer
 from fleet.devices.ocpp.wire import SUBPROTOCOLS, V16, V21, V201
@@ -37,9 +33,6 @@ from fleet.operations.commands import resume_schedules
 from fleet.operations.gateways import gateways_gone, reclaim_stations, release_stations
 from fleet.operations.stations import (
     ChargerIdentity,
-    UnknownDevice,
-    WrongPassword,
-    authenticate_charger,
     mark_connected,
     mark_disconnected,
     record_heartbeats,
@@ -52,13 +45,11 @@ HANDLERS = {V16: handlers_v16.HANDLERS, V201: handlers_v201.HANDLERS, V21: handl
 LISTENERS = {V16: {}, V201: {}, V21: handlers_v21.LISTENERS}
 
 LARGEST_MESSAGE = 1024 * 1024
-LONGEST_IDENTITY = 48
 PING_INTERVAL_S, PING_TIMEOUT_S, OPEN_TIMEOUT_S, CLOSE_TIMEOUT_S = 30, 30, 20, 1
 SEEN_EVERY_S = 5.0
 # A station that reconnects without booting is configured, if that is due, when it has had time to boot.
 CONFIGURE_AFTER_S = 5.0
 NO_COMMON_SUBPROTOCOL, REPLACED = 1002, 1000
-MOST_STRANGERS = 1000
 # Stations of a gateway that died reconnect to another within this, as a rule; those that do not are marked.
 BURY_EVERY_S = 8.0
 
@@ -71,6 +62,10 @@ class OcppGateway:
         host, port: where it listens; port 0 takes a free one, see `port` afterwards.
         terms: what every station is told.
         trace: whether messages are kept in the trace.
+        encryption: key and certificates of the port with TLS; None for none.
+        encrypted_port: of TLS; 0 takes a free one, see `encrypted_port` afterwards.
+        behind_tls: the other port is reached through a proxy that ends TLS, and in no other way.
+        allow_no_password: security profile 0, for demonstrations.
         clock: gives the instant.
     """
 
@@ -82,6 +77,10 @@ class OcppGateway:
         port: int,
         terms: GatewayTerms | None = None,
         trace: bool = True,
+        encryption: EncryptionFiles | None = None,
+        encrypted_port: int = 0,
+        behind_tls: bool = False,
+        allow_no_password: bool = False,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.identity = identity
@@ -91,8 +90,11 @@ class OcppGateway:
         self._clock = clock
         self._trace = trace
         self._seen: set[str] = set()
-        self._strangers: OrderedDict[str, None] = OrderedDict()
+        self._encryption, self.encrypted_port = encryption, encrypted_port
         self._logins = DatabaseThreads("ocpp-login", threads=2)
+        self._admission = Admission(
+            self._logins, clock=clock, behind_tls=behind_tls, allow_no_password=allow_no_password
+        )
         self._closing: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
@@ -117,18 +119,24 @@ class OcppGateway:
             asyncio.create_task(self._note_seen()),
             asyncio.create_task(self._bury_gateways()),
         ]
-        server = await self._listen()
-        self.port = server.sockets[0].getsockname()[1]
+        servers = [await self._listen(self.port, None)]
+        self.port = servers[0].sockets[0].getsockname()[1]
+        if self._encryption is not None:
+            context = server_context(self._encryption)
+            servers.append(await self._listen(self.encrypted_port, context))
+            self.encrypted_port = servers[1].sockets[0].getsockname()[1]
+            helpers.append(asyncio.create_task(renew_certificate(context, self._encryption)))
         ready()
         await stop.wait()
-        await self._shut_down(server, stop_delivery, delivering, helpers)
+        await self._shut_down(servers, stop_delivery, delivering, helpers)
 
-    async def _listen(self) -> Server:
+    async def _listen(self, port: int, encryption: ssl.SSLContext | None) -> Server:
         return await serve(
             self._serve_station,
             self.host,
-            self.port,
-            process_request=self._admit,
+            port,
+            ssl=encryption,
+            process_request=self._admission.admit,
             select_subprotocol=_select_subprotocol,
             # a station sends little; compression would triple the memory of an idle connection
             compression=None,
@@ -143,7 +151,7 @@ class OcppGateway:
 
     async def _shut_down(
         self,
-        server: Server,
+        servers: Sequence[Server],
         stop_delivery: asyncio.Event,
         delivering: asyncio.Task[None],
         helpers: Sequence[asyncio.Task[None]],
@@ -151,10 +159,11 @@ class OcppGateway:
         connections = list(self.connections.values())
         self.connections.clear()
         stop_delivery.set()
-        server.close(code=1001, reason="the gateway stops")
+        for server in servers:
+            server.close(code=1001, reason="the gateway stops")
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S + 0.2):
-                await server.wait_closed()
+                await asyncio.gather(*(server.wait_closed() for server in servers))
         for connection in connections:
             connection.websocket.transport.abort()
         await self.writer.stop()
@@ -166,43 +175,10 @@ class OcppGateway:
             await self._logins.call(release_stations, gateway_identity=self.identity)
         self._logins.close()
 
-    async def _admit(self, websocket: ServerConnection, request: Request) -> Response | None:
-        """Let a station in, or say why not. Called before the handshake is answered."""
-        identity = unquote(urlsplit(request.path).path.rstrip("/").rpartition("/")[2])
-        if not 0 < len(identity) <= LONGEST_IDENTITY or "\x00" in identity:
-            return websocket.respond(HTTPStatus.NOT_FOUND, "This station is not registered.\n")
-        password = _basic_password(request.headers.get("Authorization"), identity)
-        if password is None:
-            self._log_stranger(identity, "sends no credentials under its identity")
-            return _unauthorised(websocket)
-        try:
-            charger = await self._logins.call(authenticate_charger, identity=identity, password=password, protocol=V16)
-        except UnknownDevice as error:
-            self._log_stranger(identity, str(error))
-            return websocket.respond(HTTPStatus.NOT_FOUND, "This station is not registered.\n")
-        except WrongPassword as error:
-            self._log_stranger(identity, str(error))
-            return _unauthorised(websocket)
-        except DatabaseUnavailable:
-            return websocket.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Try again in a few seconds.\n")
-        websocket.charger = charger  # type: ignore[attr-defined]
-        return None
-
-    def _log_stranger(self, identity: str, problem: str) -> None:
-        """Log why a station is not let in, once until others have pushed it out of memory."""
-        key = f"{identity[:60]} {problem[:100]}"
-        if key in self._strangers:
-            self._strangers.move_to_end(key)
-            return
-        self._strangers[key] = None
-        if len(self._strangers) > MOST_STRANGERS:
-            self._strangers.popitem(last=False)
-        logger.warning("not let in: %r %s", identity[:60], problem)
-
     async def _serve_station(self, websocket: ServerConnection) -> None:
         charger: ChargerIdentity = websocket.charger  # type: ignore[attr-defined]
         if websocket.subprotocol is None:
-            self._log_stranger(charger.identity, f"offers none of {', '.join(SUBPROTOCOLS)}")
+            self._admission.log_stranger(charger.identity, f"offers none of {', '.join(SUBPROTOCOLS)}")
             await websocket.close(NO_COMMON_SUBPROTOCOL, f"speak one of {', '.join(SUBPROTOCOLS)}")
             return
         connection = self._connect(websocket, charger, websocket.subprotocol)
@@ -311,27 +287,6 @@ async def _configure_later(station: Station) -> None:
 def _select_subprotocol(websocket: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     """The first that the station offers and we speak: stations list what they prefer first."""
     return next((subprotocol for subprotocol in offered if subprotocol in SUBPROTOCOLS), None)
-
-
-def _basic_password(header: str | None, identity: str) -> str | None:
-    """The password in an Authorization header whose user is the station; None if there is none.
-
-    An identity may hold a colon, so what stands before the first one is not necessarily the user's name.
-    """
-    scheme, _, encoded = (header or "").partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        shown = base64.b64decode(encoded.strip(), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    return shown.removeprefix(f"{identity}:") if shown.startswith(f"{identity}:") else None
-
-
-def _unauthorised(websocket: ServerConnection) -> Response:
-    response = websocket.respond(HTTPStatus.UNAUTHORIZED, "Wrong credentials.\n")
-    response.headers["WWW-Authenticate"] = 'Basic realm="ocpp", charset="UTF-8"'
-    return response
 
 
 def _quiet_logger() -> logging.Logger:

@@ -7,11 +7,14 @@ import os
 import signal
 import socket
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
 import uvloop
-from django.core.management.base import BaseCommand
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
 
+from fleet.devices.ocpp.encryption import EncryptionFiles
 from fleet.devices.ocpp.server import OcppGateway
 from fleet.devices.ocpp.station import GatewayTerms
 
@@ -39,15 +42,40 @@ class Command(BaseCommand):
             default=None,
             help="seconds between meter reports, set in every station that boots (default: each station's own)",
         )
+        parser.add_argument(
+            "--tls-port", type=int, default=None, help="port of TLS (security profiles 2 and 3); default: none"
+        )
+        parser.add_argument(
+            "--certificates",
+            default=settings.OCPP_CERTIFICATES,
+            help="folder of create_ca and issue_server_certificate (default: OCPP_CERTIFICATES)",
+        )
+        parser.add_argument(
+            "--behind-tls-proxy",
+            action="store_true",
+            help="the port without TLS is reached through a proxy that ends it, and in no other way",
+        )
+        parser.add_argument(
+            "--allow-no-password", action="store_true", help="security profile 0; for demonstrations only"
+        )
         parser.add_argument("--no-trace", action="store_true", help="keep no trace of messages")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        encryption = None
+        if options["tls_port"] is not None:
+            if not options["certificates"]:
+                raise CommandError("say where the certificates are: --certificates or OCPP_CERTIFICATES")
+            encryption = EncryptionFiles.of(Path(options["certificates"]))
         gateway = OcppGateway(
             identity=options["identity"],
             host=options["host"],
             port=options["port"],
             terms=GatewayTerms(options["heartbeat_interval"], options["meter_interval"]),
             trace=not options["no_trace"],
+            encryption=encryption,
+            encrypted_port=options["tls_port"] or 0,
+            behind_tls=options["behind_tls_proxy"],
+            allow_no_password=options["allow_no_password"],
         )
         uvloop.run(self._serve(gateway))
 
@@ -59,4 +87,6 @@ class Command(BaseCommand):
 
     def _announce(self, gateway: OcppGateway) -> None:
         self.stdout.write(f"READY ws://{gateway.host}:{gateway.port}")
+        if gateway.encrypted_port:
+            self.stdout.write(f"READY wss://{gateway.host}:{gateway.encrypted_port}")
         self.stdout.flush()

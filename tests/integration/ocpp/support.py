@@ -6,6 +6,7 @@ import asyncio
 import base64
 import itertools
 import json
+import ssl
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -83,8 +84,10 @@ class Background:
 class RunningGateway:
     """A gateway in a thread of its own, with its own loop, as the process has it."""
 
-    def __init__(self, identity: str = "gateway-1", *, port: int = 0, terms: GatewayTerms | None = None) -> None:
-        self.gateway = OcppGateway(identity=identity, host="127.0.0.1", port=port, terms=terms)
+    def __init__(
+        self, identity: str = "gateway-1", *, port: int = 0, terms: GatewayTerms | None = None, **options: Any
+    ) -> None:
+        self.gateway = OcppGateway(identity=identity, host="127.0.0.1", port=port, terms=terms, **options)
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: uvloop.run(self._main()), daemon=True)
         self._thread.start()
@@ -101,6 +104,10 @@ class RunningGateway:
     @property
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
+
+    @property
+    def encrypted_url(self) -> str:
+        return f"wss://127.0.0.1:{self.gateway.encrypted_port}"
 
     def stop(self) -> None:
         """Stop it as SIGTERM does."""
@@ -136,12 +143,21 @@ class RawStation:
         self.reading = asyncio.ensure_future(self._read())
 
     @classmethod
-    async def connect(cls, url: str, identity: str, *protocols: str, password: str = PASSWORD) -> RawStation:
+    async def connect(
+        cls,
+        url: str,
+        identity: str,
+        *protocols: str,
+        password: str | None = PASSWORD,
+        encryption: ssl.SSLContext | None = None,
+    ) -> RawStation:
+        """`password` None: none is shown; `encryption` for an address that begins with wss."""
         socket = await websockets.connect(
             f"{url}/{quote(identity, safe='')}",
             subprotocols=[websockets.Subprotocol(protocol) for protocol in protocols] or None,
-            additional_headers=credentials(identity, password),
+            additional_headers={} if password is None else credentials(identity, password),
             compression=None,
+            ssl=encryption,
         )
         return cls(socket)
 
