@@ -15,10 +15,12 @@ from oauth2_provider.models import clear_expired
 
 from aggregator.core.dispatch import PlanCheckFailed, SolverFailed
 from aggregator.operations import baseline_watch, departures, plans, settlements, work
+from aggregator.operations.award_settlements import settle_award_of
 from aggregator.operations.plans import PlanOutcome, PlanOvertaken
 from common.errors import PlatformError
 from fleet.queries.assets import region_ids
 from grid.queries import event, events_to_settle, recently_settled_events
+from grid.queries.awards import awards_to_settle
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ PLANNING_LOCK_S = 60
 BEAT_SCHEDULE = {
     "replan-all-regions": {"task": "aggregator.tasks.replan_all_regions", "schedule": REPLAN_EVERY_S},
     "settle-ended-events": {"task": "aggregator.tasks.settle_ended_events", "schedule": SETTLE_EVERY_S},
+    "settle-ended-awards": {"task": "aggregator.tasks.settle_ended_awards", "schedule": SETTLE_EVERY_S},
     "clear-expired-tokens": {"task": "aggregator.tasks.clear_expired_tokens", "schedule": CLEAR_TOKENS_EVERY_S},
     "settle-again": {"task": "aggregator.tasks.settle_again", "schedule": SETTLE_AGAIN_EVERY_S},
     "record-departures": {"task": "aggregator.tasks.record_departures", "schedule": RECORD_DEPARTURES_EVERY_S},
@@ -115,6 +118,17 @@ def settle_ended_events() -> None:
             logger.warning("event %s is not settled yet: %s", ended.event_id, error)
         except OperationalError as error:
             logger.error("nobody looks at the baseline of event %s: %s", ended.event_id, error)
+
+
+@shared_task
+def settle_ended_awards() -> None:
+    """Settle what was sold to markets and has ended; one that cannot be settled does not hold up the others."""
+    now = timezone.now()
+    for ended in awards_to_settle(now=now):
+        try:
+            settle_award_of(award_id=ended.award_id, now=now)
+        except PlatformError as error:
+            logger.warning("award %s is not settled yet: %s", ended.award_id, error)
 
 
 @shared_task

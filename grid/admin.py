@@ -8,11 +8,15 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from grid.models import (
+    AwardSettlement,
+    AwardSettlementSlot,
     BaselineCheck,
     BaselineRule,
     EmissionFactor,
     EmissionFactorSeries,
     GridEvent,
+    MarketAward,
+    MarketProduct,
     PricePoint,
     PriceSeries,
     Programme,
@@ -74,6 +78,40 @@ class BaselineCheckAdmin(ReadOnlyAdmin):
     list_filter = ("conspicuous",)
     list_select_related = ("event",)
     search_fields = ("=event__id", "=asset_id")
+
+
+@admin.register(MarketProduct)
+class MarketProductAdmin(ReadOnlyAdmin):
+    """Changed rules are a new dated row; what is not confirmed by the primary text is named."""
+
+    list_display = ("code", "name", "effective_from", "assessment", "verified", "unverified", "source")
+    list_filter = ("market", "zone", "assessment")
+    search_fields = ("code", "name", "source")
+
+    @admin.display(boolean=True)
+    def verified(self, row: MarketProduct) -> bool:
+        return not row.unverified
+
+
+@admin.register(MarketAward)
+class MarketAwardAdmin(ReadOnlyAdmin):
+    list_display = ("reference", "product", "starts_at", "ends_at", "up_kw", "down_kw", "state", "requested_by")
+    list_filter = ("state", "product")
+    list_select_related = ("product",)
+    search_fields = ("reference", "requested_by")
+
+
+class AwardSlotInline(admin.TabularInline):
+    model = AwardSettlementSlot
+    extra = 0
+    can_delete = False
+
+
+@admin.register(AwardSettlement)
+class AwardSettlementAdmin(ReadOnlyAdmin):
+    list_display = ("award", "revision", "settled_at", "compliant_fraction", "payment", "penalty", "currency")
+    list_select_related = ("award",)
+    inlines = (AwardSlotInline,)
 
 
 @admin.register(GridEvent)

@@ -40,6 +40,7 @@ class LedgerTransaction(models.Model):
     description = models.CharField(max_length=300)
     grid_event_id = models.BigIntegerField(null=True, blank=True)
     lease_id = models.BigIntegerField(null=True, blank=True)
+    market_award_id = models.BigIntegerField(null=True, blank=True)
 
     class Meta:
         ordering = [F("booked_at").desc()]

@@ -36,9 +36,9 @@ ASSETS_AT_ONCE = 2_000
 class MeterReader:
     """Reads meters a batch of assets at a time, and keeps a fingerprint of everything that it has read."""
 
-    def __init__(self, asset_ids: Sequence[int]) -> None:
-        ids = tuple(sorted(set(asset_ids)))
-        self.batches: list[Batch] = [ids[at : at + ASSETS_AT_ONCE] for at in range(0, len(ids), ASSETS_AT_ONCE)]
+    def __init__(self, asset_ids: Sequence[int], *, at_once: int = ASSETS_AT_ONCE) -> None:
+        ids, size = tuple(sorted(set(asset_ids))), min(at_once, ASSETS_AT_ONCE)
+        self.batches: list[Batch] = [ids[at : at + size] for at in range(0, len(ids), size)]
         self._read: dict[tuple[Batch, Interval, int], str] = {}
 
     def energy(self, batch: Batch, interval: Interval, slot_s: int) -> MeteredEnergy:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -67,6 +68,7 @@ def book_transaction(
     now: datetime,
     grid_event_id: int | None = None,
     lease_id: int | None = None,
+    market_award_id: int | None = None,
 ) -> Booked:
     """Book what happened, once, however often and from however many processes it is called.
 
@@ -79,7 +81,7 @@ def book_transaction(
     require_aware(occurred_at, "occurred_at")
     with transaction.atomic():
         transaction_id = _insert_transaction(
-            idempotency_key, kind, occurred_at, now, description[:300], grid_event_id, lease_id
+            [idempotency_key, kind, occurred_at, now, description[:300], grid_event_id, lease_id, market_award_id]
         )
         if transaction_id is None:
             return _booked_before(idempotency_key, lines)
@@ -128,25 +130,17 @@ def _check_line(line: LedgerLine) -> None:
         )
 
 
-def _insert_transaction(
-    idempotency_key: str,
-    kind: str,
-    occurred_at: datetime,
-    booked_at: datetime,
-    description: str,
-    grid_event_id: int | None,
-    lease_id: int | None,
-) -> int | None:
+def _insert_transaction(values: list[Any]) -> int | None:
     """The new row, or None if the key is booked. Waits for another process that is booking the same key."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO aggregator_ledgertransaction
-                (idempotency_key, kind, occurred_at, booked_at, description, grid_event_id, lease_id)
-            VALUES (%s, %s, %s, %s, %s, %s, %s)
+                (idempotency_key, kind, occurred_at, booked_at, description, grid_event_id, lease_id, market_award_id)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
             ON CONFLICT (idempotency_key) DO NOTHING RETURNING id
             """,
-            [idempotency_key, kind, occurred_at, booked_at, description, grid_event_id, lease_id],
+            values,
         )
         row = cursor.fetchone()
     return None if row is None else row[0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.db.models import Count, Sum
+from django.db.models import Count, QuerySet, Sum
 
 from aggregator.models import LedgerAccountKind, LedgerEntry
 from aggregator.queries.statements import OwnerStatement, StatementComponent, StatementLine, statement
@@ -18,6 +18,7 @@ __all__ = [
     "OwnerStatement",
     "StatementComponent",
     "StatementLine",
+    "booked_for_award",
     "booked_for_event",
     "ledger_is_balanced",
     "ledger_totals",
@@ -94,9 +95,17 @@ def owner_earnings(
 def booked_for_event(*, grid_event_id: int) -> list[BookedLine]:
     """What all bookings of an event come to by now, account by account and asset by asset; what came to zero is left
     out."""
+    return _booked(LedgerEntry.objects.filter(transaction__grid_event_id=grid_event_id))
+
+
+def booked_for_award(*, market_award_id: int) -> list[BookedLine]:
+    """The same for an award of a market."""
+    return _booked(LedgerEntry.objects.filter(transaction__market_award_id=market_award_id))
+
+
+def _booked(entries: QuerySet[LedgerEntry]) -> list[BookedLine]:
     rows = (
-        LedgerEntry.objects.filter(transaction__grid_event_id=grid_event_id)
-        .values("account__kind", "account__party", "account__unit", "asset_id")
+        entries.values("account__kind", "account__party", "account__unit", "asset_id")
         .annotate(total=Sum("amount"))
         .exclude(total=0)
         .order_by("account__kind", "account__party", "account__unit", "asset_id")

@@ -95,22 +95,22 @@ def meter_before_after(
     return meter_before(mean_kw, slots)
 
 
-def nominated(nominated_kw: float, before_kw: Numbers, slots: int) -> Numbers:  # [asset, slot]
+def nominated(nominated_kw: float | Numbers, before_kw: Numbers, slots: int) -> Numbers:  # [asset, slot]
     """A total that was nominated before the event, as baselines of assets that add up to it.
 
     Each metered asset has its mean before the event plus an equal part of what the nomination is away from their sum;
     the parts decide whose contribution it is, never how much is delivered together.
 
     Args:
-        nominated_kw: the nominated total.
+        nominated_kw: the nominated total, of all slots or of each  # [slot]
         before_kw: mean power of each asset before the event, NaN where it was not metered  # [asset]
         slots: number of slots of the event.
     """
     metered = ~np.isnan(before_kw)
     if not metered.any():
         return meter_before(before_kw, slots)
-    missing_kw = nominated_kw - float(np.sum(before_kw[metered]))
-    return meter_before(np.where(metered, before_kw + missing_kw / metered.sum(), np.nan), slots)
+    missing_kw = np.broadcast_to(nominated_kw, (slots,)) - float(np.sum(before_kw[metered]))
+    return meter_before(np.where(metered, before_kw, np.nan), slots) + missing_kw / metered.sum()
 
 
 def choose_days(rule: HistoryRule, day_mean_kw: Numbers) -> tuple[int, ...]:

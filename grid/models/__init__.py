@@ -1,12 +1,27 @@
 """The tables of the grid side: programmes, events, prices, emission factors, settlements."""
 
+from grid.models.award import (
+    AwardSettlement,
+    AwardSettlementSlot,
+    AwardShare,
+    AwardSignal,
+    AwardState,
+    MarketAward,
+)
 from grid.models.baseline_rule import BaselineCheck, BaselineKind, BaselineMethod, BaselineRule
 from grid.models.event import EventDirection, EventState, GridEvent
 from grid.models.price import EmissionFactor, EmissionFactorSeries, FactorKind, PricePoint, PriceSeries
+from grid.models.product import Assessment, MarketProduct, ProductDirection
 from grid.models.programme import Programme
 from grid.models.settlement import Settlement, SettlementShare, SettlementStep
 
 __all__ = [
+    "Assessment",
+    "AwardSettlement",
+    "AwardSettlementSlot",
+    "AwardShare",
+    "AwardSignal",
+    "AwardState",
     "BaselineCheck",
     "BaselineKind",
     "BaselineMethod",
@@ -17,8 +32,11 @@ __all__ = [
     "EventState",
     "FactorKind",
     "GridEvent",
+    "MarketAward",
+    "MarketProduct",
     "PricePoint",
     "PriceSeries",
+    "ProductDirection",
     "Programme",
     "Settlement",
     "SettlementShare",

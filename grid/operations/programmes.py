@@ -18,6 +18,7 @@ from common.errors import Conflict, InvalidInput, NotFound
 from fleet.queries.places import RegionView, region_by_code
 from grid.models import BaselineMethod, Programme
 from grid.operations.baseline_rules import register_shipped_baseline_rules
+from grid.operations.products import register_shipped_products
 from grid.queries.programmes import ProgrammeView, programme_view
 
 SHIPPED_FILE = Path(__file__).resolve().parent.parent / "data" / "programmes.toml"
@@ -132,6 +133,7 @@ def register_shipped_programmes(*, region_code: str, now: datetime) -> list[Prog
     require_aware(now, "now")
     region = region_by_code(region_code)
     register_shipped_baseline_rules()
+    register_shipped_products()
     views = []
     for terms in shipped_terms(currency=region.currency):
         row = Programme.objects.select_related("region").filter(
