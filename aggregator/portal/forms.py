@@ -13,6 +13,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from aggregator.models import User
+from fleet.core.der_control import CONTROL_TYPES
 from fleet.operations.goals import Wish
 from fleet.queries.portfolio import ModelChoice
 from grid.queries import ProgrammeView
@@ -211,3 +212,25 @@ class EventForm(PlainForm):
         self.fields["programme_code"].choices = [  # type: ignore[attr-defined]
             (programme.code, f"{programme.code} ({programme.region_code})") for programme in programmes
         ]
+
+
+class DerControlForm(PlainForm):
+    """A DER control for a station, its content as OCPP writes it."""
+
+    control_type = forms.ChoiceField(label=_("Type"), choices=[(name, name) for name in CONTROL_TYPES])
+    is_default = forms.BooleanField(
+        label=_("Default"), required=False, help_text=_("A default holds whenever no scheduled control does.")
+    )
+    content = forms.JSONField(
+        label=_("Content (JSON)"),
+        widget=forms.Textarea(attrs={"rows": 8, "spellcheck": "false"}),
+        help_text=_("The element of SetDERControl for this type, with its priority; 0 is the highest."),
+        error_messages={"invalid": _("This is no JSON.")},
+    )
+
+    def clean_content(self) -> dict[str, Any]:
+        """An object, not a list or a number."""
+        content = self.cleaned_data["content"]
+        if not isinstance(content, dict):
+            raise forms.ValidationError(_("Give an object in braces."))
+        return content

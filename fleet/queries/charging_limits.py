@@ -9,6 +9,7 @@ from datetime import datetime
 from django.db.models import Q
 
 from fleet.models import ChargingLimit, Evse
+from fleet.queries.der import LIMIT_MAX_DISCHARGE, discharge_fractions
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,11 @@ UNLIMITED = OutsideLimit(float("inf"), float("inf"))
 
 
 def outside_limits(*, evse_ids: Iterable[int], now: datetime) -> dict[int, OutsideLimit]:
-    """The limits that hold at these EVSEs now. A limit of a whole station is shared by those of its EVSEs that are asked
-    for: name every one with a car."""
-    evses = list(Evse.objects.filter(pk__in=list(evse_ids)).values_list("pk", "charger_id"))
+    """The limits that hold at these EVSEs now, those of DER controls among them. A limit of a whole station is shared by
+    those of its EVSEs that are asked for: name every one with a car."""
+    evses = list(Evse.objects.filter(pk__in=list(evse_ids)).values_list("pk", "charger_id", "max_discharge_kw"))
     sharers: dict[int, int] = {}
-    for _, charger_id in evses:
+    for _, charger_id, _ in evses:
         sharers[charger_id] = sharers.get(charger_id, 0) + 1
     rows = ChargingLimit.objects.filter(charger_id__in=sharers, starts_at__lte=now).filter(
         Q(ends_at=None) | Q(ends_at__gt=now)
@@ -36,10 +37,14 @@ def outside_limits(*, evse_ids: Iterable[int], now: datetime) -> dict[int, Outsi
     by_place: dict[tuple[int, int | None], list[ChargingLimit]] = {}
     for row in rows:
         by_place.setdefault((row.charger_id, row.evse_id), []).append(row)
+    fractions = discharge_fractions(charger_ids=sharers, now=now)
     found = {}
-    for evse_id, charger_id in evses:
+    for evse_id, charger_id, max_discharge_kw in evses:
         holding = [_now(row, now, 1) for row in by_place.get((charger_id, evse_id), ())]
         holding += [_now(row, now, sharers[charger_id]) for row in by_place.get((charger_id, None), ())]
+        if charger_id in fractions:
+            left_kw = max_discharge_kw * fractions[charger_id]
+            holding.append(OutsideLimit(float("inf"), left_kw, LIMIT_MAX_DISCHARGE))
         if holding:
             found[evse_id] = OutsideLimit(
                 min(limit.charge_kw for limit in holding),

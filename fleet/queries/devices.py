@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
-from fleet.models import Asset, AssetKind, Charger, DeviceCommand, DeviceMessage, Pack
+from fleet.models import Asset, AssetKind, Charger, ChargerProtocol, DeviceCommand, DeviceMessage, Pack
 from fleet.queries.commands import StandingSchedule, standing_schedules
 from fleet.queries.state import AssetState, latest_states
 
@@ -77,7 +77,7 @@ class PointView:
 @dataclass(frozen=True, slots=True)
 class DeviceView:
     """A charger, a pack or a meter. `facts` are (name, value) as the device told them; `traced_as` the identities that
-    its messages are kept under."""
+    its messages are kept under; `der` whether it knows DER control."""
 
     identity: str
     kind: str
@@ -90,6 +90,7 @@ class DeviceView:
     facts: tuple[tuple[str, str], ...]
     points: tuple[PointView, ...]
     traced_as: tuple[str, ...]
+    der: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +255,7 @@ def _charger_view(charger: Charger) -> DeviceView:
         facts=tuple((name, getattr(charger, name)) for name in names if getattr(charger, name)),
         points=tuple(points),
         traced_as=(charger.identity,),
+        der=charger.protocol == ChargerProtocol.OCPP_21,
     )
 
 

@@ -15,6 +15,7 @@ from fleet.twin.car import NOTHING, PowerOffer, SimulatedCar
 from fleet.twin.evse import RemoteStart, SimulatedEvse
 from fleet.twin.faults import Fault, StationFaults
 from fleet.twin.meter import RESOLUTION_WH, EnergyMeter
+from fleet.twin.notices import Notices
 from fleet.twin.profiles import (
     MODES,
     STATION_MAX,
@@ -51,9 +52,7 @@ class SimulatedStation:
         self.faults = StationFaults()
         self.queue = EventQueue()
         self.status_due: set[int] = set()
-        # dynamic profiles whose set-point is to be fetched, and when each was last
-        self.pulls_due: set[int] = set()
-        self._pulled_at: dict[int, datetime] = {}
+        self.notices = Notices(self)
         self.sample_interval_s = world.meter_interval_s
         self.start_offline_after_s = START_OFFLINE_AFTER_S
         self.on_work: Callable[[], None] = lambda: None
@@ -250,6 +249,7 @@ class SimulatedStation:
         """Set what each EVSE offers to its car now."""
         own, offline_s = self.own_time(now), self.offline_s(now)
         for evse in self.evses.values():
+            evse.discharge_fraction = self.notices.discharge_fraction()
             if evse.transaction is None or evse.car is None:
                 evse.offer, evse.setpoint_kw, evse.operation_mode = NOTHING, None, "ChargingOnly"
                 continue
@@ -268,7 +268,7 @@ class SimulatedStation:
     def observe(self, now: datetime, step_s: float) -> None:
         """Count the energy of the step that has passed, and note all that has to be told."""
         self._follow_faults(now)
-        self._note_pulls(self.own_time(now))
+        self.notices.look(self.own_time(now))
         sample = self._sample_now(now)
         for evse in self.evses.values():
             evse.meter.count(evse.power_kw, step_s)
@@ -298,17 +298,6 @@ class SimulatedStation:
             return False
         evse.transaction.priority = wanted
         return True
-
-    def _note_pulls(self, own: datetime) -> None:
-        """Dynamic profiles that have not been updated for their interval are to be fetched."""
-        for profile in self.profiles:
-            if not profile.update_interval_s:
-                continue
-            last = max(profile.received_at, self._pulled_at.get(profile.profile_id, profile.received_at))
-            if (own - last).total_seconds() >= profile.update_interval_s and profile.valid(own, 0.0):
-                self._pulled_at[profile.profile_id] = own
-                self.pulls_due.add(profile.profile_id)
-                self.on_work()
 
     def trigger_reading(self, evse: SimulatedEvse, now: datetime) -> None:
         """Tell what the meter shows, because somebody asked."""

@@ -10,6 +10,7 @@
 | unplug   | car                                   | the car leaves now                                       |
 | priority | station, evse, on                     | the driver asks there to be served first, or takes it back|
 | limit    | station, limit_kw                     | the site's energy manager limits it; null: no longer     |
+| der_alarm| station, control_type, grid_fault, ended? | a DER control acts on a fault of the grid             |
 | surround | station, frequency_hz?, site_load_kw?, external_kw? | what the station measures besides         |
 | show     | station?                              | what the station, or every one, is and does              |
 """

@@ -48,6 +48,8 @@ class SimulatedEvse:
         self.offer: PowerOffer = NOTHING
         self.setpoint_kw: float | None = None
         self.operation_mode = "ChargingOnly"
+        # what DER control leaves of the power with which cars may give back
+        self.discharge_fraction = 1.0
         self._candidate_state = ""
         self._candidate_since: datetime | None = None
 
@@ -71,7 +73,7 @@ class SimulatedEvse:
         """How much this transaction may give back; 0 unless station, car and central system agreed on it."""
         if self.car is None or self.transaction is None or not self.transaction.bidirectional:
             return 0.0
-        return min(self.limits.max_discharge_kw, self.car.max_discharge_kw)
+        return min(self.limits.max_discharge_kw * self.discharge_fraction, self.car.max_discharge_kw)
 
     @property
     def can_discharge(self) -> bool:

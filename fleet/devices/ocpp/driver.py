@@ -16,6 +16,7 @@ from fleet.devices.ocpp.answers import judge_answer
 from fleet.devices.ocpp.certificate_requests import new_password
 from fleet.devices.ocpp.configuration import profile_terms, rate_unit, remember
 from fleet.devices.ocpp.connection import CallRefused, NoAnswer, Overtaken, StationConnection
+from fleet.devices.ocpp.der import note_answer
 from fleet.devices.ocpp.dynamic import DynamicProfiles
 from fleet.devices.ocpp.profiles import (
     AMPERES,
@@ -66,7 +67,10 @@ class OcppDriver:
         except ValueError as error:
             now = self._clock()
             return CommandOutcome(command.command_id, False, now, now, {}, str(error))
-        return await self._call(connection, command, action, payload)
+        outcome = await self._call(connection, command, action, payload)
+        if outcome is not None:
+            note_answer(connection.station, command, outcome)
+        return outcome
 
     async def _new_password(self, connection: StationConnection, command: DueCommand) -> CommandOutcome | None:
         """Make up a password and give it to the station. It lets the station in before the station knows it, and is the

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from fleet.devices.ocpp import handlers, handlers_v201
+from fleet.devices.ocpp import der, handlers, handlers_v201
 from fleet.devices.ocpp.configuration import capability_members, profile_terms, remember
 from fleet.devices.ocpp.connection import CallRefused, Handler, Listener, NoAnswer
 from fleet.devices.ocpp.profiles import profile_id, schedule_update
@@ -142,5 +142,8 @@ HANDLERS: dict[str, Handler] = {
     "NotifyEVChargingNeeds": on_notify_ev_charging_needs,
     "PullDynamicScheduleUpdate": on_pull_dynamic_schedule_update,
     "NotifyPriorityCharging": on_notify_priority_charging,
+    "ReportDERControl": der.on_report_der_control,
+    "NotifyDERStartStop": der.on_notify_der_start_stop,
+    "NotifyDERAlarm": der.on_notify_der_alarm,
 }
 LISTENERS: dict[str, Listener] = {"NotifyPeriodicEventStream": on_periodic_event_stream}

@@ -112,6 +112,22 @@ def _priority_charging(command: DueCommand, version: str) -> Request:
     }
 
 
+_DER_ACTIONS = {
+    CommandKind.SET_DER_CONTROL: "SetDERControl",
+    CommandKind.CLEAR_DER_CONTROL: "ClearDERControl",
+    CommandKind.GET_DER_CONTROL: "GetDERControl",
+}
+
+
+def _der_control(command: DueCommand, version: str) -> Request:
+    if version != V21:
+        raise ValueError("DER control needs OCPP 2.1")
+    payload = dict(command.parameters["request"])
+    if command.kind == CommandKind.GET_DER_CONTROL:
+        payload["requestId"] = command.sequence % 2_147_483_647
+    return _DER_ACTIONS[CommandKind(command.kind)], payload
+
+
 BUILDERS: dict[str, Builder] = {
     **station_requests.BUILDERS,
     **device_model_requests.BUILDERS,
@@ -122,6 +138,7 @@ BUILDERS: dict[str, Builder] = {
     CommandKind.RESET: _reset,
     CommandKind.COMPOSITE_SCHEDULE: _composite_schedule,
     CommandKind.PRIORITY_CHARGING: _priority_charging,
+    **dict.fromkeys(_DER_ACTIONS, _der_control),
     CommandKind.AFRR_SIGNAL: _afrr_signal,
 }
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from fleet.twin.faults import Fault
 from fleet.twin.ocpp.calls_201 import ACCEPTED, Calls201, rejected
+from fleet.twin.ocpp.der_calls import DerCalls
 from fleet.twin.ocpp.profile_wire import read_period, write_instant
 from fleet.twin.profiles import PRIORITY, ChargingProfile, ProfileRefused
 
@@ -21,6 +22,7 @@ class Calls21(Calls201):
             "NotifyAllowedEnergyTransfer": self.notify_allowed_energy_transfer,
             "UpdateDynamicSchedule": self.update_dynamic_schedule,
             "AFRRSignal": self.afrr_signal,
+            **DerCalls(self.dialect).table(),
             "UsePriorityCharging": self.use_priority_charging,
         }
 

@@ -225,8 +225,12 @@ class StationClient:
             if event is not None:
                 await self._deliver(link, event)
                 continue
-            if self.station.pulls_due:
-                await self._pull(link, self.station.pulls_due.pop())
+            if self.station.notices.pulls_due:
+                await self._pull(link, self.station.notices.pulls_due.pop())
+                continue
+            if self.station.notices.started_or_stopped:
+                notice = self.station.notices.started_or_stopped.pop(0)
+                await self._tell(link, self.dialect.der_start_stop(*notice))
                 continue
             if not await self._tell_needs(link):
                 break

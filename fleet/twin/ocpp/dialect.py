@@ -157,6 +157,10 @@ class Dialect(ABC):
         """Take the answer to PullDynamicScheduleUpdate, where the version has it."""
         raise NotImplementedError
 
+    def der_start_stop(self, control_id: str, started: bool, at: datetime) -> Message:
+        """NotifyDERStartStop, where the version has it."""
+        raise NotImplementedError
+
     def charging_needs(self, evse: SimulatedEvse, transaction: Transaction) -> Message | None:
         """NotifyEVChargingNeeds, where the version has it."""
         return None

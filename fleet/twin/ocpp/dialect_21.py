@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from common.units import kw_to_watts, kwh_to_wh, watts_to_kw
 from fleet.twin.car import SimulatedCar
@@ -63,6 +64,17 @@ class Dialect21(Dialect201):
             told = {"transactionId": transaction.wire_id, "activated": wanted}
             self.requested.append(("NotifyPriorityCharging", told))
             self.station.on_work()
+
+    def der_start_stop(self, control_id: str, started: bool, at: datetime) -> Message:
+        told = {"controlId": control_id, "started": started, "timestamp": write_instant(at)}
+        return "NotifyDERStartStop", told
+
+    def raise_der_alarm(self, control_type: str, fault: str, ended: bool) -> None:
+        """A control acts on a fault of the grid, or no longer."""
+        at = write_instant(self.station.own_time(self.now()))
+        alarm = {"controlType": control_type, "gridEventFault": fault, "alarmEnded": ended, "timestamp": at}
+        self.requested.append(("NotifyDERAlarm", alarm))
+        self.station.on_work()
 
     def pulled(self, profile_id: int, answer: dict) -> None:
         if answer["status"] == "Accepted" and "scheduleUpdate" in answer:

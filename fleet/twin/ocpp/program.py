@@ -74,7 +74,16 @@ class ChargerProgram:
             "surround": self.surround,
             "priority": self.press_priority,
             "limit": self.limit_from_outside,
+            "der_alarm": self.raise_der_alarm,
         }
+
+    async def raise_der_alarm(self, request: dict) -> dict:
+        """A DER control acts on a fault of the grid, or no longer."""
+        client = self._client(request)
+        if not isinstance(client.dialect, Dialect21):
+            raise InvalidInput("DER control needs OCPP 2.1.", field="station")
+        client.dialect.raise_der_alarm(request["control_type"], request["grid_fault"], bool(request.get("ended")))
+        return describe(client, self.clock.now())
 
     async def press_priority(self, request: dict) -> dict:
         """A driver asks at the station to be served before all others, or takes it back."""
