@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from oauth2_provider.models import clear_expired
 
 from aggregator.core.dispatch import PlanCheckFailed, SolverFailed
-from aggregator.operations import baseline_watch, departures, plans, settlements, work
+from aggregator.operations import baseline_watch, departures, fairness, plans, presence, settlements, work
 from aggregator.operations.award_settlements import settle_award_of
 from aggregator.operations.plans import PlanOutcome, PlanOvertaken
 from common.errors import PlatformError
@@ -31,6 +31,8 @@ BOOK_WORK_EVERY_S = 10
 SETTLE_AGAIN_EVERY_S = 1800
 SETTLE_AGAIN_WITHIN = timedelta(days=2)
 RECORD_DEPARTURES_EVERY_S = 300
+UPDATE_CONTRIBUTIONS_EVERY_S = 900
+UPDATE_PRESENCE_EVERY_S = 21_600
 CLEAR_TOKENS_EVERY_S = 86_400
 # A planner that dies frees its region after this long.
 PLANNING_LOCK_S = 60
@@ -42,6 +44,14 @@ BEAT_SCHEDULE = {
     "clear-expired-tokens": {"task": "aggregator.tasks.clear_expired_tokens", "schedule": CLEAR_TOKENS_EVERY_S},
     "settle-again": {"task": "aggregator.tasks.settle_again", "schedule": SETTLE_AGAIN_EVERY_S},
     "record-departures": {"task": "aggregator.tasks.record_departures", "schedule": RECORD_DEPARTURES_EVERY_S},
+    "update-contributions": {
+        "task": "aggregator.tasks.update_contributions",
+        "schedule": UPDATE_CONTRIBUTIONS_EVERY_S,
+    },
+    "update-presence-residuals": {
+        "task": "aggregator.tasks.update_presence_residuals",
+        "schedule": UPDATE_PRESENCE_EVERY_S,
+    },
     "book-finished-work": {"task": "aggregator.tasks.book_finished_work", "schedule": BOOK_WORK_EVERY_S},
 }
 
@@ -154,6 +164,18 @@ def settle_again() -> None:
 def record_departures() -> None:
     """Compare what was forecast with when cars left."""
     departures.record_departures(now=timezone.now())
+
+
+@shared_task
+def update_contributions() -> None:
+    """Bring the books of fairness up to date."""
+    fairness.update_contributions(now=timezone.now())
+
+
+@shared_task
+def update_presence_residuals() -> None:
+    """Learn how cars leave together."""
+    presence.update_presence_residuals(now=timezone.now())
 
 
 @shared_task

@@ -1,7 +1,8 @@
 """The tables of the aggregator itself: users, clients, plans, the books."""
 
 from aggregator.models.client import ApiClient, ClientRole
-from aggregator.models.forecast import DepartureForecast
+from aggregator.models.contribution import OwnerContribution
+from aggregator.models.forecast import DepartureForecast, PresenceResiduals
 from aggregator.models.ledger import LedgerAccount, LedgerAccountKind, LedgerEntry, LedgerTransaction
 from aggregator.models.plan import Plan, PlannedSchedule, PlanTrigger
 from aggregator.models.tracking import DeliverySample
@@ -16,8 +17,10 @@ __all__ = [
     "LedgerAccountKind",
     "LedgerEntry",
     "LedgerTransaction",
+    "OwnerContribution",
     "Plan",
     "PlanTrigger",
     "PlannedSchedule",
+    "PresenceResiduals",
     "User",
 ]

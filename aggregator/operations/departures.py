@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from aggregator.models import DepartureForecast
 from common.horizon import Horizon
+from common.units import SECONDS_PER_HOUR
 from fleet.core.departure import (
     QUANTILE_PROBABILITIES,
     Basis,
@@ -45,9 +46,9 @@ def forecast_departures(
     It is made once and stands. Were it made again while the car stays, the instant by which it must be ready would move
     away as time passes, and what was put off for it would be missing whenever the car leaves in the end.
     """
-    stated = {asset.session_id: asset.departure_at for asset in assets if asset.session_id is not None}
-    kept = _newest_forecasts(list(stated))
-    missing = [pk for pk, at in stated.items() if pk not in kept or kept[pk].stated_at != at]
+    plugged = {asset.session_id: asset for asset in assets if asset.session_id is not None}
+    kept = _newest_forecasts(list(plugged))
+    missing = {pk: asset for pk, asset in plugged.items() if pk not in kept or kept[pk].stated_at != asset.departure_at}
     if missing:
         kept |= _make(region_id, missing, now)
     return {session_id: _departure(row) for session_id, row in kept.items()}
@@ -58,23 +59,26 @@ def _newest_forecasts(session_ids: Sequence[int]) -> dict[int, DepartureForecast
     return {row.session_id: row for row in rows.order_by("session_id", "-made_at").distinct("session_id")}
 
 
-def _make(region_id: int, session_ids: Sequence[int], now: datetime) -> dict[int, DepartureForecast]:
-    stays = stays_now(session_ids=session_ids)
+def _make(region_id: int, plugged: Mapping[int, FlexibleAsset], now: datetime) -> dict[int, DepartureForecast]:
+    stays = stays_now(session_ids=list(plugged))
     ended = ended_stays(region_id=region_id, vehicle_ids=[stay.vehicle_id for stay in stays.values()], now=now)
     history = StayHistory(ended, pooled_from_s=(now - POOLED_FOR).timestamp())
-    rows = [_row(region_id, history, stay, now) for stay in stays.values()]
+    rows = [_row(region_id, history, stay, plugged[session_id], now) for session_id, stay in stays.items()]
     DepartureForecast.objects.bulk_create(rows, batch_size=_ROWS_PER_STATEMENT, ignore_conflicts=True)
     return {row.session_id: row for row in rows}
 
 
-def _row(region_id: int, history: StayHistory, stay: StayNow, now: datetime) -> DepartureForecast:
+def _row(region_id: int, history: StayHistory, stay: StayNow, asset: FlexibleAsset, now: datetime) -> DepartureForecast:
     running = RunningStay(
         stay.vehicle_id,
         stay.site_id,
         stay.arrived_at.timestamp(),
         np.nan if stay.stated_at is None else stay.stated_at.timestamp(),
     )
-    told = forecast_departure(history, running, now_s=now.timestamp(), probability=settings.PLAN_PROBABILITY)
+    served_s = now.timestamp() + _hours_to_serve(asset) * SECONDS_PER_HOUR
+    told = forecast_departure(
+        history, running, now_s=now.timestamp(), served_s=served_s, probability=settings.PLAN_PROBABILITY
+    )
     leaves_after = _instant(told.leaves_after_s)
     return DepartureForecast(
         region_id=region_id,
@@ -85,6 +89,7 @@ def _row(region_id: int, history: StayHistory, stay: StayNow, now: datetime) -> 
         arrived_at=stay.arrived_at,
         stated_at=stay.stated_at,
         expected_at=_instant(told.expected_s),
+        served_at=_instant(served_s),
         # never later than the driver's word, not even by the rounding of a float
         leaves_after=leaves_after
         if stay.stated_at is None or leaves_after is None
@@ -96,8 +101,15 @@ def _row(region_id: int, history: StayHistory, stay: StayNow, now: datetime) -> 
     )
 
 
+def _hours_to_serve(asset: FlexibleAsset) -> float:
+    """Hours of charging at full power until the need is met; infinite if it cannot charge."""
+    short_kwh = max(0.0, asset.required_kwh - asset.energy_kwh)
+    gain_kw = asset.charge_kw * asset.charge_efficiency
+    return short_kwh / gain_kw if gain_kw > 0.0 else np.inf if short_kwh > 0.0 else 0.0
+
+
 def _instant(at_s: float) -> datetime | None:
-    return None if np.isnan(at_s) else datetime.fromtimestamp(at_s, UTC)
+    return datetime.fromtimestamp(at_s, UTC) if np.isfinite(at_s) else None
 
 
 def _departure(row: DepartureForecast) -> Departure:

@@ -15,6 +15,7 @@ from aggregator.core.dispatch import ComputingLoad, DispatchProblem, EventTarget
 from aggregator.core.margin import with_margin_kw
 from aggregator.operations.baselines import event_baseline, target_power_kw
 from aggregator.operations.departures import Departure, presence_of, ready_steps
+from aggregator.operations.presence import presence_deviation
 from common.clock import Interval
 from common.horizon import FineRange, Horizon, build_horizon
 from compute_market.queries import compute_value
@@ -221,6 +222,7 @@ def _with_margins(
     events: Sequence[EventPlanInput],
     assets: FlexibleAssets,
     presence: NDArray[np.float64],  # [asset, step]
+    deviation: NDArray[np.float64],  # [step]
 ) -> tuple[tuple[EventTarget, ...], tuple[EventMargin, ...]]:
     """Targets that hold although cars may leave: where participants must feed in (or draw) together, they plan for more.
 
@@ -235,7 +237,8 @@ def _with_margins(
         members = np.flatnonzero(np.asarray(target.participates))
         sign = -1.0 if reduces else 1.0
         asked_kw = sign * wanted_kw
-        more_kw = with_margin_kw(asked_kw, limit_kw[members], presence[members], settings.PLAN_PROBABILITY)
+        can_kw, there = limit_kw[members], presence[members]
+        more_kw = with_margin_kw(asked_kw, can_kw, there, settings.PLAN_PROBABILITY, deviation)
         needed_kw = np.where(asked_kw > 0.0, more_kw, asked_kw)
         planned.append(replace(target, target_power_kw=sign * needed_kw))
         margin_kw = float(np.nanmax(needed_kw - asked_kw, initial=0.0))
@@ -295,7 +298,8 @@ def build_plan_inputs(
     margins: tuple[EventMargin, ...] = ()
     if departures and targets:
         presence = presence_of(steered, departures, horizon)
-        targets, margins = _with_margins(targets, chosen, assets, presence)
+        deviation = presence_deviation(region_id=region_id, horizon=horizon, probability=settings.PLAN_PROBABILITY)
+        targets, margins = _with_margins(targets, chosen, assets, presence, deviation)
     problem = DispatchProblem(
         assets=assets,
         horizon=horizon,

@@ -12,9 +12,11 @@ from django.conf import settings
 from django.db import transaction
 
 from aggregator.core.dispatch import DispatchPlan, plan_in_full
+from aggregator.core.fairness import at_true_cost, in_fair_order
 from aggregator.core.plan import is_news, joined_steps, practicable_kw
 from aggregator.models import Plan, PlannedSchedule
 from aggregator.operations.departures import forecast_departures
+from aggregator.operations.fairness import fair_discounts
 from aggregator.operations.hub_sharing import share_among_packs
 from aggregator.operations.plan_inputs import HORIZON_H, PlanInputs, build_plan_inputs
 from common.errors import Conflict
@@ -76,7 +78,9 @@ def plan_region(*, region_id: int, trigger: str, now: datetime, grid_event_id: i
         now=now,
         departures=departures,
     )
-    plan = plan_in_full(inputs.problem, gap=REGION_GAP, most_exact_assets=MOST_EXACT_ASSETS)
+    discounts = fair_discounts(region_id=region_id, assets=inputs.steered, price_per_kwh=inputs.problem.price_per_kwh)
+    ordered = in_fair_order(inputs.problem, discounts)
+    plan = at_true_cost(plan_in_full(ordered, gap=REGION_GAP, most_exact_assets=MOST_EXACT_ASSETS), discounts)
     plan = share_among_packs(inputs, plan, steps=_shown_steps(plan))
     decided_at = now + timedelta(seconds=perf_counter() - started)
     co2_kg = _plan_co2_kg(plan, region_id)

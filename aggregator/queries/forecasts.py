@@ -26,7 +26,7 @@ class DepartureScore:
         stated_bias_h, left_early: the same for what drivers had said, and the part that left earlier than that; None
             where nobody said anything.
         said, was: the probability with which cars were to be there until the instant that was planned for, and the part
-            that was; None on drivers' word alone.
+            that was, of those that stayed long enough to be served at all; None on drivers' word alone.
     """
 
     basis: str
@@ -57,7 +57,9 @@ def departure_scores(
             stated_bias_h=Avg("stated_h"),
             left_early=_part(Q(left_at__lt=F("stated_at")), among=Q(stated_at__isnull=False)),
             said=Avg("probability"),
-            was=_part(Q(left_at__gte=F("leaves_after")), among=Q(probability__isnull=False)),
+            was=_part(
+                Q(left_at__gte=F("leaves_after")), among=Q(probability__isnull=False, left_at__gte=F("served_at"))
+            ),
         )
         .order_by("basis")
     )

@@ -191,6 +191,9 @@ MESSAGE_RETENTION_DAYS = env.int("MESSAGE_RETENTION_DAYS", default=30)
 # With this probability a plan holds drivers' needs and the grid's power, should cars leave before they are expected to.
 PLAN_PROBABILITY = env.float("PLAN_PROBABILITY", default=0.95)
 
+# Among assets of nearly equal cost those go first whose owners were called least: so much of the mean price is "nearly".
+FAIRNESS_FRACTION = env.float("FAIRNESS_FRACTION", default=0.02)
+
 # Idle computing. A lease that is not renewed for COMPUTE_LEASE_S is lost; agents report work, save their state and look
 # for jobs this often. Prices by currency: energy per kWh where an owner names none, wear of a computer per cpu-hour.
 COMPUTE_LEASE_S = env.int("COMPUTE_LEASE_S", default=20)

@@ -4,7 +4,7 @@ A stay that was stated to last S and lasted L is kept as the fraction L / S, bec
 running stay the fractions of comparable stays, times its own S, are samples of how long it will last. Comparable are, in
 this order, the car's own stays, those at its site, those of its region; of a pool, those whose stated length is nearest.
 
-That the car is still there after a time e is used too: only samples above e count. With n of them left, x_(k) being the
+That the car stays for a time e at least is used too: only samples above e count. With n of them left, x_(k) being the
 k-th smallest and the next one drawn as they were (exchangeable),
 
     P(stay < x_(k)) ≤ k / (n + 1),    so that with  k = ⌊(n + 1)·(1 − p)⌋  the stay lasts x_(k) with probability p at least
@@ -12,6 +12,10 @@ k-th smallest and the next one drawn as they were (exchangeable),
 (Vovk, Gammerman, Shafer 2005, "Algorithmic Learning in a Random World": conformal prediction with an order statistic).
 There is such a k only from n = ⌈1 / (1 − p)⌉ − 1 on (19 for p = 0.95): fewer are not enough data, and the next pool is
 asked. If none is enough, the driver's word stands alone.
+
+What is promised to a driver is that a plan takes nothing that charging at once would have given: so e is the time that has
+passed already, and for the promise also the time that the battery needs at full power. Who leaves sooner than that is no
+different for any plan, and counted in they would make the others wait for less than nothing.
 """
 
 from __future__ import annotations
@@ -78,7 +82,8 @@ class DepartureForecast:
 
     Attributes:
         expected_s: median.
-        leaves_after_s: it is still there until then with the wanted probability; never after what the driver said.
+        leaves_after_s: if it stays long enough to be served at all, it is still there until then with the wanted
+            probability; never after what the driver said.
         probability: with which that holds; NaN on the driver's word alone.
         quantiles_s: at `QUANTILE_PROBABILITIES`; empty on the driver's word alone.
         basis, samples: whose stays, and how many.
@@ -128,8 +133,8 @@ class StayHistory:
         self._site: dict[int, Whole] = _rows_by(self._site_id, self._recent)
         self._region: Whole = np.flatnonzero(self._recent)
 
-    def samples_s(self, stay: RunningStay, *, now_s: float, probability: float) -> tuple[Numbers, Basis]:
-        """How long the stay may last, as seen at `now_s`: samples that lie beyond the time that has passed already."""
+    def samples_s(self, stay: RunningStay, *, beyond_s: float, probability: float) -> tuple[Numbers, Basis]:
+        """How long the stay may last if it lasts until the instant `beyond_s` at least."""
         nobody = np.zeros(0, dtype=np.int64)
         for basis, rows in (
             (Basis.OWN, self._own.get(stay.vehicle_id, nobody)),
@@ -137,7 +142,7 @@ class StayHistory:
             (Basis.REGION, self._region),
         ):
             samples = self._scaled(rows, stay.stated_s - stay.arrived_s)
-            samples = samples[samples > now_s - stay.arrived_s]
+            samples = samples[samples > beyond_s - stay.arrived_s]
             if samples.size >= least_samples(probability):
                 return samples, basis
         return np.zeros(0), Basis.STATED
@@ -164,25 +169,30 @@ def _rows_by(key: Whole, counted: NDArray[np.bool_]) -> dict[int, Whole]:
 
 
 def forecast_departure(
-    history: StayHistory, stay: RunningStay, *, now_s: float, probability: float
+    history: StayHistory, stay: RunningStay, *, now_s: float, served_s: float, probability: float
 ) -> DepartureForecast:
     """When a car that is plugged in at `now_s` will leave.
 
     The driver's own words bind: what is promised for a departure is never promised for later than they said, so that
     `leaves_after_s` is the stated departure at the latest.
+
+    Args:
+        served_s: when the need would be met by charging at full power from now on.
     """
-    samples, basis = history.samples_s(stay, now_s=now_s, probability=probability)
+    lasting, basis = history.samples_s(stay, beyond_s=now_s, probability=probability)
     if basis is Basis.STATED:
         return DepartureForecast(stay.stated_s, stay.stated_s, float("nan"), np.zeros(0), basis, 0)
-    at_least_s = exceeded_with(samples, probability)
-    assert at_least_s is not None  # enough samples were asked for
+    served, _ = history.samples_s(stay, beyond_s=max(now_s, served_s), probability=probability)
+    at_least_s = exceeded_with(served, probability)
+    # nobody stays long enough for so much: it is charged flat out, and would be by any plan
+    leaves_after_s = served_s if at_least_s is None else stay.arrived_s + at_least_s
     return DepartureForecast(
-        expected_s=stay.arrived_s + float(np.median(samples)),
-        leaves_after_s=float(np.fmin(stay.arrived_s + at_least_s, stay.stated_s)),
+        expected_s=stay.arrived_s + float(np.median(lasting)),
+        leaves_after_s=float(np.fmin(leaves_after_s, stay.stated_s)),
         probability=probability,
-        quantiles_s=stay.arrived_s + np.quantile(samples, QUANTILE_PROBABILITIES),
+        quantiles_s=stay.arrived_s + np.quantile(lasting, QUANTILE_PROBABILITIES),
         basis=basis,
-        samples=samples.size,
+        samples=lasting.size,
     )
 
 
@@ -197,13 +207,25 @@ def presence_probability(
     quantile F falls to zero over the same distance as to the next one, and above the highest it rises likewise.
     """
     present = np.ones((quantiles_s.shape[0], at_s.size))
-    inner = QUANTILE_PROBABILITIES
-    levels = np.concatenate([[0.0], inner, [1.0]])
-    for row in np.flatnonzero(~np.isnan(quantiles_s).any(axis=1)):
-        marks_s = quantiles_s[row]
-        first_s, last_s = 2 * marks_s[0] - marks_s[1], 2 * marks_s[-1] - marks_s[-2]
-        left = np.interp(np.append(at_s, now_s), np.concatenate([[first_s], marks_s, [last_s]]), levels)
-        here = 1.0 - left[-1]
-        # a car that outstays every sample is one of which nothing more is known
-        present[row] = np.minimum((1.0 - left[:-1]) / here, 1.0) if here > _ROUNDING else 1.0
+    known = np.flatnonzero(~np.isnan(quantiles_s).any(axis=1))
+    if not known.size:
+        return present
+    marks_s = quantiles_s[known]
+    first_s, last_s = 2 * marks_s[:, :1] - marks_s[:, 1:2], 2 * marks_s[:, -1:] - marks_s[:, -2:-1]
+    marks_s = np.concatenate([first_s, marks_s, last_s], axis=1)
+    here = 1.0 - _left_fraction(marks_s, now_s)
+    outstayed = here <= _ROUNDING  # a car that outstays every sample is one of which nothing more is known
+    for step, later_s in enumerate(at_s.tolist()):
+        part = np.minimum((1.0 - _left_fraction(marks_s, later_s)) / np.where(outstayed, 1.0, here), 1.0)
+        present[known, step] = np.where(outstayed, 1.0, part)
     return present
+
+
+def _left_fraction(marks_s: Numbers, at_s: float) -> Numbers:  # [car]
+    """The piecewise linear distribution through marks at levels 0, 5, …, 95 and 100 %, at one instant."""
+    levels = np.concatenate([[0.0], QUANTILE_PROBABILITIES, [1.0]])
+    below = np.clip((marks_s <= at_s).sum(axis=1) - 1, 0, levels.size - 2)
+    row = np.arange(marks_s.shape[0])
+    low_s, width_s = marks_s[row, below], marks_s[row, below + 1] - marks_s[row, below]
+    part = np.clip((at_s - low_s) / np.where(width_s > 0.0, width_s, 1.0), 0.0, 1.0)
+    return levels[below] + part * (levels[below + 1] - levels[below])

@@ -301,6 +301,17 @@ def test_estimates_instead_of_departures_lose_only_those_who_left_early(sessions
     assert any("estimate that the driver gave" in line for line in summary["assumptions"])
 
 
+def test_forecast_departures_keep_more_drivers_than_their_estimates_do(sessions, prices, tmp_path):
+    summary, _, _ = simulate(
+        sessions, prices, tmp_path / "out", "--departures", "forecast", "--probability", "0.5", "--until", "2019-05-14"
+    )
+    assert summary["input"]["probability"] == 0.5
+    assert any("were forecast from the stays before them" in note for note in summary["notes"])
+    for name in ("planned_one_way", "planned_v2g"):
+        assert 0.5 <= summary["comparison"][name]["satisfied_kept_fraction"] <= 1.0
+    assert any("after which 50% of the drivers leave" in line for line in summary["assumptions"])
+
+
 def test_need_can_be_what_was_delivered(sessions, prices, tmp_path):
     summary, _, _ = simulate(sessions, prices, tmp_path / "out", "--need", "delivered", "--until", "2019-05-07")
     assert summary["input"]["sessions"] == 6

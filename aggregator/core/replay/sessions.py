@@ -23,6 +23,7 @@ class DepartureKnowledge(StrEnum):
 
     ACTUAL = "actual"  # drivers state the time at which they then leave
     ESTIMATED = "estimated"  # the estimate on record, right or wrong
+    FORECAST = "forecast"  # the estimate on record, and how others' had turned out by then
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def build_fleet(
     required_kwh = vehicle.filled_fraction * capacity_kwh
     leaves_s = np.array([one.leaves_at.timestamp() for one in ordered], dtype=np.float64)
     announced_s = leaves_s
-    if knowledge is DepartureKnowledge.ESTIMATED:
+    if knowledge is not DepartureKnowledge.ACTUAL:
         announced_s = np.array([(one.announced_at or one.leaves_at).timestamp() for one in ordered], dtype=np.float64)
     return ReplayFleet(
         sessions=ordered,

@@ -105,7 +105,10 @@ def add_world_arguments(parser: ArgumentParser) -> None:
         "--departures",
         choices=[one.value for one in DepartureKnowledge],
         default="actual",
-        help="what is known at arrival: the departure as it was, or as it was estimated",
+        help="what is known at arrival: the departure as it was, as it was estimated, or as could be forecast from that",
+    )
+    parser.add_argument(
+        "--probability", type=float, default=0.95, help="with which a forecast departure is to be counted on"
     )
     parser.add_argument(
         "--need", choices=["requested", "delivered"], default="requested", help="which energy is the driver's need"
@@ -151,7 +154,7 @@ def build_request(options: dict[str, Any]) -> SimulationRequest:
     )
     same = (
         "sessions mapping prices price_column price_unit price_zone factors factor_column factor_zone zone site_import_kw "
-        "event_notice_h event_price first_date last_date need wear_per_kwh publication skip_bad_rows"
+        "event_notice_h event_price probability first_date last_date need wear_per_kwh publication skip_bad_rows"
     )
     return SimulationRequest(
         **{name: options[name] for name in same.split()},

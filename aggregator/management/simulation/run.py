@@ -13,6 +13,7 @@ import numpy as np
 
 from aggregator.core.replay.alignment import Alignment, align
 from aggregator.core.replay.engine import Policy, ReplayEvent, Trajectory, interval_boundaries, replay
+from aggregator.core.replay.foresight import with_foreseen_departures
 from aggregator.core.replay.outcome import PolicyOutcome, appraise
 from aggregator.core.replay.planned import Planned
 from aggregator.core.replay.policies import PriceOnly, Uncontrolled
@@ -62,6 +63,7 @@ class SimulationRequest:
     first_date: date | None = None
     last_date: date | None = None
     departures: DepartureKnowledge = DepartureKnowledge.ACTUAL
+    probability: float = 0.95
     need: str = "requested"
     vehicle: VehicleAssumptions = field(default_factory=VehicleAssumptions)
     wear_per_kwh: float | None = None
@@ -96,6 +98,11 @@ def simulate(request: SimulationRequest, progress: Progress) -> SimulationResult
     started_s = perf_counter()
     prices, recorded, notes = _read(request)
     series, zone = prices.series, request.zone or prices.zone
+    if request.departures is DepartureKnowledge.FORECAST:
+        recorded, foreseen = with_foreseen_departures(
+            recorded, charge_kw=request.vehicle.charge_kw, probability=request.probability
+        )
+        notes.append(f"Of {len(recorded)} departures on record {foreseen} were forecast from the stays before them.")
     sessions, alignment = align(
         _chosen(recorded, request, notes),
         starts_at=datetime.fromtimestamp(series.starts_s, UTC),

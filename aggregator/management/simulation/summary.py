@@ -52,6 +52,7 @@ def comparison(result: SimulationResult, name: str) -> dict[str, Any]:
         "saves_per_session": round(saved / len(result.fleet), 6),
         "peak_change_kw": round(outcome.peak_kw - base.peak_kw, 3),
         "co2_change_kg": None if outcome.co2_kg is None else round(outcome.co2_kg - (base.co2_kg or 0.0), 3),
+        "satisfied_kept_fraction": round(1.0 - lost.size / max(int(base.satisfied.sum()), 1), 6),
         "drivers_gained": int((~base.satisfied & outcome.satisfied).sum()),
         "drivers_lost": int(lost.size),
         "drivers_lost_who_left_before_they_said": int(
@@ -83,6 +84,12 @@ def assumptions(result: SimulationResult) -> list[str]:
             "Drivers are taken to say at arrival when they will leave, and to keep to it: the recorded departure is the "
             "driver's wish. Who may leave at any moment can only be served by charging at once; run with "
             "--departures estimated to see what the estimates on record would have brought."
+        )
+    elif request.departures is DepartureKnowledge.FORECAST:
+        lines.append(
+            "The planner knows the estimate that the driver gave at arrival, and how the estimates of the month before had "
+            f"turned out. It fills each battery by the instant after which {request.probability:.0%} of the drivers leave, "
+            "and keeps it filled from then on; drivers who leave before are counted."
         )
     else:
         lines.append(
@@ -127,6 +134,7 @@ def _input(result: SimulationResult) -> dict[str, Any]:
         "site_import_kw": request.site_import_kw if np.isfinite(request.site_import_kw) else None,
         "events": [_event_asked(result, event) for event in result.events],
         "departures": request.departures.value,
+        "probability": request.probability if request.departures is DepartureKnowledge.FORECAST else None,
         "need": request.need,
     }
 

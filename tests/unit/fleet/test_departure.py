@@ -34,9 +34,9 @@ def history(fractions, *, vehicle=1, site=1, stated_h=8.0, recent=True):
     return StayHistory(stays, pooled_from_s=0.0 if recent else 1e12)
 
 
-def forecast(known, *, vehicle=1, site=1, stated_h=8.0, now_h=0.0, probability=0.95):
+def forecast(known, *, vehicle=1, site=1, stated_h=8.0, now_h=0.0, served_h=0.0, probability=0.95):
     stay = RunningStay(vehicle, site, 0.0, stated_h * H)
-    return forecast_departure(known, stay, now_s=now_h * H, probability=probability)
+    return forecast_departure(known, stay, now_s=now_h * H, served_s=served_h * H, probability=probability)
 
 
 @pytest.mark.parametrize(("probability", "least"), [(0.5, 1), (0.8, 4), (0.9, 9), (0.95, 19), (0.99, 99)])
@@ -95,6 +95,15 @@ def test_that_it_is_still_there_counts():
     assert forecast(known).leaves_after_s == pytest.approx(0.25 * 8 * H)
     assert forecast(known, now_h=4.0).leaves_after_s == pytest.approx(0.6 * 8 * H)
     assert forecast(known, now_h=7.9).basis is Basis.STATED  # nearly all others had left
+
+
+def test_who_leaves_before_anything_could_serve_them_does_not_make_the_others_charge_early():
+    known = history(np.concatenate([np.full(20, 0.1), np.linspace(0.6, 1.0, 20)]))
+    assert forecast(known).leaves_after_s == pytest.approx(0.1 * 8 * H)
+    told = forecast(known, served_h=2.0)
+    assert told.leaves_after_s == pytest.approx(0.6 * 8 * H)
+    assert told.samples == 40 and told.quantiles_s[0] < 2 * H  # for the grid every departure counts
+    assert forecast(known, served_h=7.95).leaves_after_s == pytest.approx(7.95 * H)  # flat out, like any plan
 
 
 def test_of_a_pool_the_stays_of_the_nearest_stated_length_count():
