@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from fleet.models import (
     Asset,
+    CapacityTest,
     Charger,
     ChargingSession,
     Connector,
@@ -23,6 +24,8 @@ from fleet.models import (
     Owner,
     Pack,
     PackHealthRecord,
+    PackIntake,
+    PackIntakeRule,
     Region,
     Site,
     Vehicle,
@@ -199,6 +202,27 @@ class PackAdmin(admin.ModelAdmin):
         "sound_since",
     )
     inlines = (PackHealthRecordInline,)
+
+
+@admin.register(PackIntakeRule)
+class PackIntakeRuleAdmin(admin.ModelAdmin):
+    list_display = ("valid_from", "refuse_below_health", "derate_below_health", "derated_power_fraction", "source")
+
+
+@admin.register(PackIntake)
+class PackIntakeAdmin(ReadOnlyAdmin):
+    list_display = ("identity", "verdict", "origin", "inspected_at", "inspected_by", "rule")
+    list_filter = ("verdict",)
+    list_select_related = ("rule",)
+    search_fields = ("identity", "serial_number")
+
+
+@admin.register(CapacityTest)
+class CapacityTestAdmin(ReadOnlyAdmin):
+    list_display = ("pack", "starts_at", "ends_at", "state", "capacity_kwh", "standard_error_kwh", "note")
+    list_filter = ("state",)
+    list_select_related = ("pack__asset",)
+    search_fields = ("pack__asset__identity",)
 
 
 @admin.register(Meter)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from celery import shared_task
@@ -12,9 +12,11 @@ from django.conf import settings
 
 from common.errors import PlatformError
 from fleet.operations.authority import load_authority
+from fleet.operations.capacity_tests import finish_capacity_tests, record_health_from_use
 from fleet.operations.certificates import renew_expiring_certificates, sign_waiting_requests
 from fleet.operations.priority import end_priority
 from fleet.operations.retention import MESSAGES, READINGS, drop_old_partitions, ensure_partitions
+from fleet.queries.packs import pack_ids
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +27,8 @@ BEAT_SCHEDULE = {
     # a station that has asked waits for its certificate
     "fleet-sign-certificates": {"task": "fleet.sign_certificates", "schedule": 10.0, "options": {"expires": 10}},
     "fleet-renew-certificates": {"task": "fleet.renew_certificates", "schedule": 3600.0},
+    "fleet-finish-capacity-tests": {"task": "fleet.finish_capacity_tests", "schedule": 300.0},
+    "fleet-estimate-health": {"task": "fleet.estimate_health", "schedule": 86_400.0},
 }
 
 
@@ -61,6 +65,20 @@ def renew_certificates() -> None:
     """Ask stations whose certificates end soon for new requests."""
     if settings.OCPP_CERTIFICATES:
         renew_expiring_certificates(now=datetime.now(UTC))
+
+
+@shared_task(name="fleet.finish_capacity_tests")
+def finish_tests() -> None:
+    """Judge the capacity tests that are over."""
+    finish_capacity_tests(now=datetime.now(UTC))
+
+
+@shared_task(name="fleet.estimate_health")
+def estimate_health() -> None:
+    """Estimate every pack's health from the use of the last day."""
+    now = datetime.now(UTC)
+    for pack_id in pack_ids():
+        record_health_from_use(pack_id=pack_id, starts_at=now - timedelta(days=1), ends_at=now, now=now)
 
 
 @beat_init.connect

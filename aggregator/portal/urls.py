@@ -14,6 +14,7 @@ from aggregator.portal.views import (
     goals,
     live,
     now,
+    packs,
     plan,
     public,
 )
@@ -42,6 +43,9 @@ urlpatterns = [
     path("ops/devices/<path:identity>/der/report/", der.ask_report, name="ops-der-report"),
     path("ops/devices/<path:identity>/der/<str:control_id>/clear/", der.clear, name="ops-der-clear"),
     path("ops/devices/<path:identity>/", devices.device_page, name="ops-device"),
+    path("ops/packs/", packs.packs, name="ops-packs"),
+    path("ops/packs/new/", packs.new_pack, name="ops-pack-new"),
+    path("ops/packs/test/", packs.new_capacity_test, name="ops-pack-test"),
     path("ops/events/", events.event_list, name="ops-events"),
     path("ops/events/new/", events.new_event, name="ops-event-new"),
     path("ops/events/<int:event_id>/", events.event_page, name="ops-event"),

@@ -17,6 +17,7 @@ from fleet.models.consent import Consent, ConsentService
 from fleet.models.der import DerAlarm, DerControl, DerControlState
 from fleet.models.hub import Inverter, Meter, MeterRole, ModbusFraming, Pack, PackHealthRecord
 from fleet.models.owner import Owner
+from fleet.models.pack_life import CapacityTest, CapacityTestState, PackIntake, PackIntakeRule
 from fleet.models.reading import DeviceMessage, Reading
 from fleet.models.session import SUPERSEDED, ChargingSession
 from fleet.models.site import GridNode, OperationMode, Region, Site, SiteKind
@@ -41,6 +42,8 @@ __all__ = [
     "CampaignStage",
     "CampaignState",
     "CampaignTarget",
+    "CapacityTest",
+    "CapacityTestState",
     "CertificateState",
     "CertificateUse",
     "Charger",
@@ -74,6 +77,8 @@ __all__ = [
     "Owner",
     "Pack",
     "PackHealthRecord",
+    "PackIntake",
+    "PackIntakeRule",
     "Reading",
     "Region",
     "Reservation",

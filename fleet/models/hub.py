@@ -109,7 +109,7 @@ class PackHealthRecord(models.Model):
 
     pack = models.ForeignKey(Pack, on_delete=models.CASCADE, related_name="history")
     recorded_at = models.DateTimeField()
-    kind = models.CharField(max_length=30, help_text="intake, capacity_test, incident, derating, recovery")
+    kind = models.CharField(max_length=30, help_text="intake, capacity_test, estimate, incident, derating, recovery")
     state_of_health_fraction = models.FloatField(null=True, blank=True)
     full_cycles = models.FloatField(null=True, blank=True)
     note = models.CharField(max_length=300, blank=True)

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from fleet.core.pack_condition import PackRules, PackStanding, judge_pack
-from fleet.models import DeviceCommand, Pack, PackHealthRecord
+from fleet.models import CapacityTestState, DeviceCommand, Pack, PackHealthRecord
+from fleet.operations.capacity_tests import end_test
 from fleet.operations.changes import announce_change
 from fleet.operations.commands import NO_ANSWER_FAULT, PowerSchedule, queue_schedules
 
@@ -95,6 +96,7 @@ def _isolate(pack: Pack, standing: PackStanding, now: datetime) -> None:
     if pack.asset.fault in ("", NO_ANSWER_FAULT):
         pack.asset.fault = f"{ISOLATED_FAULT}{standing.reason}"[:200]
         pack.asset.save(update_fields=["fault"])
+    end_test(pack, CapacityTestState.CANCELLED, f"isolated: {standing.reason}")
     _stand_still(pack, now)
     _note(pack, "incident", f"isolated: {standing.reason}", now)
     _announce(pack, "lost_device")

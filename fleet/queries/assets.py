@@ -11,6 +11,8 @@ from django.db.models import Exists, OuterRef, Q
 from fleet.models import (
     Asset,
     AssetKind,
+    CapacityTest,
+    CapacityTestState,
     Charger,
     ChargingSession,
     Consent,
@@ -31,7 +33,7 @@ from fleet.queries.state import AssetState, latest_states
 FRESH_FOR = timedelta(minutes=5)
 # A battery of which nobody has ever told the level is planned as if it were half full.
 UNKNOWN_SOC_FRACTION = 0.5
-CONSENTED = "consented"
+CONSENTED, TESTING = "consented", "testing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class FlexibleAsset:
     """One asset at one moment. Energies in kWh in the battery, powers in kW at the meter, + into the asset.
 
     `left_out_because` is empty for an asset that planning may steer; otherwise it says why not, in a word that the
-    console translates: no_consent, offline, fault, refuses, stale, emergency.
+    console translates: no_consent, offline, fault, testing, refuses, stale, emergency.
     """
 
     asset_id: int
@@ -133,6 +135,7 @@ class _Circumstances:
     refuses: bool
     now: datetime
     outside: OutsideLimit = UNLIMITED
+    testing: bool = False
 
     def left_out_because(self, asset: Asset) -> str:
         """The reason in a word, the weightiest first; empty if there is none."""
@@ -144,6 +147,8 @@ class _Circumstances:
             return "fault"
         if not asset.connected:
             return "offline"
+        if self.testing:
+            return "testing"
         if self.refuses:
             return "refuses"
         if self.state is None or self.now - self.state.measured_at > FRESH_FOR:
@@ -291,6 +296,9 @@ def fleet_snapshot(*, region_id: int, now: datetime) -> FleetSnapshot:
         Pack.objects.filter(_region_filter("asset__", region_id))
         .select_related("asset__site__grid_node", "inverter")
         .annotate(**{CONSENTED: _active_consent(ConsentService.FLEXIBILITY, site=OuterRef("asset__site"))})
+        .annotate(
+            **{TESTING: Exists(CapacityTest.objects.filter(pack=OuterRef("pk"), state=CapacityTestState.RUNNING))}
+        )
         .order_by("asset_id")
     )
     states = latest_states(
@@ -302,7 +310,8 @@ def fleet_snapshot(*, region_id: int, now: datetime) -> FleetSnapshot:
     def circumstances(row: ChargingSession | Pack, asset_id: int) -> _Circumstances:
         consented = bool(getattr(row, CONSENTED))  # annotated above
         limit = outside.get(row.evse_id, UNLIMITED) if isinstance(row, ChargingSession) else UNLIMITED
-        return _Circumstances(states.get(asset_id), consented, asset_id in refusing, now, limit)
+        testing = bool(getattr(row, TESTING, False))
+        return _Circumstances(states.get(asset_id), consented, asset_id in refusing, now, limit, testing)
 
     parts = inverter_parts(packs)
     cars = [

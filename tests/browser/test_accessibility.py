@@ -34,6 +34,8 @@ OPERATOR = [
     "/ops/events/{settled}/",
     "/ops/events/{running}/",
     "/ops/events/new/",
+    "/ops/packs/",
+    "/ops/packs/new/",
 ]
 COLOUR_RULES = ["color-contrast", "link-in-text-block"]
 SHAPES = [(360, "light"), (360, "dark"), (1440, "light"), (1440, "dark")]

@@ -28,6 +28,7 @@ from fleet.operations.assets.hub import (
     register_meter,
     register_pack,
 )
+from fleet.operations.assets.intake import IntakeOutcome, intake_pack
 from fleet.operations.assets.places import (
     DEFAULT_IDENTITY,
     SITE_KINDS,
@@ -61,6 +62,7 @@ __all__ = [
     "AlreadyRegistered",
     "EvseSpecification",
     "Goal",
+    "IntakeOutcome",
     "NotRegistered",
     "PackSpecification",
     "RegisteredCharger",
@@ -79,6 +81,7 @@ __all__ = [
     "charger_password_hash",
     "evse_asset_identity",
     "find_inverter",
+    "intake_pack",
     "min_charge_kw_of",
     "publish_broker_credentials",
     "register_charger",

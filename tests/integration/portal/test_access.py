@@ -11,7 +11,15 @@ from fleet.models import Owner
 from tests.portal_world import OPERATOR_EMAIL, OWNER_EMAIL, PASSWORD, World
 
 OWNER_PAGES = ["/my/", "/my/earnings/", "/my/consent/", "/my/compute/", "/my/cars/new/"]
-OPERATOR_PAGES = ["/ops/", "/ops/devices/", "/ops/devices/CP-00000/", "/ops/events/", "/ops/events/new/"]
+OPERATOR_PAGES = [
+    "/ops/",
+    "/ops/devices/",
+    "/ops/devices/CP-00000/",
+    "/ops/events/",
+    "/ops/events/new/",
+    "/ops/packs/",
+    "/ops/packs/new/",
+]
 
 
 @pytest.mark.parametrize("page", OWNER_PAGES + OPERATOR_PAGES)
