@@ -11,6 +11,15 @@ from numpy.typing import NDArray
 
 from common.errors import InvalidInput
 from common.horizon import Horizon
+from fleet.core.power_curves import (
+    charging_fault,
+    charging_lines,
+    discharging_fault,
+    discharging_lines,
+    most_held_kw,
+    most_kw,
+    no_curves,
+)
 
 Numbers = NDArray[np.float64]
 
@@ -53,6 +62,8 @@ class FlexibleAssets:
         holds_reserve: whether the asset's energy counts towards its site's emergency reserve; None for none.
         ready_step: step from whose start on the need must be met and held until departure, because the driver may leave
             earlier than stated (fleet.core.departure); None, or the departure step, for the need at departure only.
+        charge_curve, discharge_curve: points (kWh, kW) of the power that the battery takes or gives at an energy; see
+            `power_curves`. NaN for an asset without one, None for none. The power limits hold as well.
     """
 
     asset_id: NDArray[Any]  # [asset]
@@ -74,6 +85,8 @@ class FlexibleAssets:
     milestone_kwh: Numbers | None = None  # [asset, step]
     holds_reserve: NDArray[np.bool_] | None = None  # [asset]
     ready_step: NDArray[np.int64] | None = None  # [asset]
+    charge_curve: Numbers | None = None  # [asset, point, 2]
+    discharge_curve: Numbers | None = None  # [asset, point, 2]
 
     def __post_init__(self) -> None:
         count = len(self.asset_id)
@@ -114,6 +127,12 @@ class FlexibleAssets:
         if self.availability is not None:
             bad = ~((self.availability >= 0) & (self.availability <= 1)).all(axis=1)
             self._refuse(bad, "availability", "must lie between 0 and 1")
+        if self.charge_curve is not None:
+            bad, expected = charging_fault(self.charge_curve, self.capacity_kwh)
+            self._refuse(bad, "charge_curve", f"must have {expected}")
+        if self.discharge_curve is not None:
+            bad, expected = discharging_fault(self.discharge_curve)
+            self._refuse(bad, "discharge_curve", f"must have {expected}")
         if self.fixed_power_kw is not None:
             later = np.isnan(self.fixed_power_kw[:, :-1]) & ~np.isnan(self.fixed_power_kw[:, 1:])
             inside = np.arange(1, self.fixed_power_kw.shape[1]) > self.arrival_step[:, None]
@@ -166,6 +185,25 @@ class FlexibleAssets:
         inside = (step >= self.arrival_step[:, None]) & (step < self.departure_step[:, None] - 1)
         return inside & (step >= self.ready_step[:, None] - 1)
 
+    def usable_part(self, steps: int) -> Numbers:  # [asset, step]
+        """Part of each step in which each asset can move power, 0 to 1."""
+        plugged = self.plugged(steps).astype(np.float64)
+        return plugged if self.availability is None else plugged * self.availability
+
+    @property
+    def ceiling_kwh(self) -> Numbers:  # [asset]
+        """Most energy: the capacity, or what a battery fuller than full arrives with."""
+        return np.maximum(self.capacity_kwh, self.energy_kwh)
+
+    def charging_lines(self) -> Numbers:  # [asset, line, 2]
+        """The lines that bound the charging power by the energy; no line at all where no asset has a curve."""
+        points = no_curves(len(self)) if self.charge_curve is None else self.charge_curve
+        return charging_lines(points, self.ceiling_kwh)
+
+    def discharging_lines(self) -> Numbers:  # [asset, line, 2]
+        """The lines that bound the discharging power by the energy."""
+        return discharging_lines(no_curves(len(self)) if self.discharge_curve is None else self.discharge_curve)
+
     def charge_limit_kw(self, steps: int) -> Numbers:  # [asset, step]
         """Largest charging power in every step: zero outside the window, scaled by the availability."""
         return self._limit(self.charge_kw, steps)
@@ -175,18 +213,32 @@ class FlexibleAssets:
         return self._limit(self.discharge_kw, steps)
 
     def _limit(self, power_kw: Numbers, steps: int) -> Numbers:
-        limit = power_kw[:, None] * self.plugged(steps)
-        return limit if self.availability is None else limit * self.availability
+        return power_kw[:, None] * self.usable_part(steps)
 
 
 def most_reachable_kwh(assets: FlexibleAssets, horizon: Horizon) -> Numbers:  # [asset, step]
     """Most energy that each battery can hold at the end of every step if it charges as hard as it can from arrival on.
 
     min(capacity, energy + Σ step_h · charge_efficiency · charge_kw); the energy at arrival before the window begins.
+    Where a battery has a charging curve, the power of each step is the most that it can hold through the step.
     """
+    lines = assets.charging_lines()
+    if lines.shape[1]:
+        return _most_reachable_along_curves_kwh(assets, horizon, lines)
     gain = horizon.step_h * assets.charge_efficiency[:, None] * assets.charge_limit_kw(horizon.steps)
     ceiling = np.maximum(assets.capacity_kwh, assets.energy_kwh)
     return np.minimum(ceiling[:, None], assets.energy_kwh[:, None] + np.cumsum(gain, axis=1))
+
+
+def _most_reachable_along_curves_kwh(assets: FlexibleAssets, horizon: Horizon, lines: Numbers) -> Numbers:
+    usable = assets.usable_part(horizon.steps)
+    energy_kwh, reached_kwh = assets.energy_kwh, np.zeros(usable.shape)
+    for step, hours in enumerate(horizon.step_h):
+        gain_kwh = hours * usable[:, step] * assets.charge_efficiency  # of a kW held while the asset is there
+        held_kw = np.minimum(assets.charge_kw, most_held_kw(lines, energy_kwh, gain_kwh))
+        energy_kwh = np.minimum(assets.ceiling_kwh, energy_kwh + gain_kwh * held_kw)
+        reached_kwh[:, step] = energy_kwh
+    return reached_kwh
 
 
 def least_reachable_kwh(assets: FlexibleAssets, horizon: Horizon) -> Numbers:  # [asset, step]
@@ -202,16 +254,15 @@ def latest_charging_kwh(
 ) -> Numbers:  # [asset, step]
     """Least energy at the end of every step from which all later needs can still be met by charging at full power.
 
-    Backwards: L_t = max(least_t, L_{t+1} − step_h · charge_efficiency · charge_kw).
+    Backwards: L_t = max(least_t, L_{t+1} − step_h · charge_efficiency · charge_kw), with the power that a battery with a
+    charging curve takes at L_{t+1}.
     """
-    gain = horizon.step_h * assets.charge_efficiency[:, None] * assets.charge_limit_kw(horizon.steps)
-    latest = least_kwh.copy()
+    gain_h = horizon.step_h * assets.charge_efficiency[:, None] * assets.usable_part(horizon.steps)
+    lines, latest = assets.charging_lines(), least_kwh.copy()
     for step in range(horizon.steps - 2, -1, -1):
-        np.maximum(
-            latest[:, step],
-            latest[:, step + 1] - gain[:, step + 1],
-            out=latest[:, step],
-        )
+        later_kwh = latest[:, step + 1]
+        full_kw = np.minimum(assets.charge_kw, np.maximum(most_kw(lines, later_kwh), 0.0))
+        np.maximum(latest[:, step], later_kwh - gain_h[:, step + 1] * full_kw, out=latest[:, step])
     return latest
 
 

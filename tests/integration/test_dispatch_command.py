@@ -146,6 +146,36 @@ def test_sites_and_reserves_are_read(tmp_path):
     assert told["reserve_kw"]["aFRR"] == pytest.approx([3.0, 3.0], abs=1e-3)
 
 
+def test_power_curves_are_read_as_points(tmp_path):
+    folder, full = write_small(tmp_path / "in"), [*CAR[:3], 30, 40, *CAR[5:9], 1.0, 1.0, 0.05]
+    write_csv(
+        folder / "assets.csv",
+        [*ASSET_COLUMNS, "charge_curve", "discharge_curve"],
+        [[*CAR, "", "0:2 10:10"], [*["full", *full[1:]], "30:10 40:2", ""]],
+    )
+    told, power_kw = dispatch(folder, tmp_path / "out")
+    assert power_kw[1].tolist() == pytest.approx([5.556, 3.086], abs=1e-3)
+    assert [miss["asset_id"] for miss in told["missed"]] == ["full"]
+
+
+@pytest.mark.parametrize(
+    ("curve", "said"),
+    [
+        ("30:10 40", "row 2, column “charge_curve”: found “30:10 40”, expected points kWh:kW"),
+        ("30:10", "expected two points or more"),
+        ("30:4 40:10", "powers that never rise"),
+        ("20:10 30:5 40:4", "fall ever faster"),
+        ("30:10 35:0", "not below 0 kW up to the capacity"),
+    ],
+)
+def test_a_curve_that_makes_no_sense_is_named(tmp_path, curve, said):
+    folder = write_small(tmp_path / "in")
+    write_csv(folder / "assets.csv", [*ASSET_COLUMNS, "charge_curve"], [[*CAR, curve]])
+    with pytest.raises(CommandError) as refused:
+        dispatch(folder, tmp_path / "out")
+    assert said in str(refused.value)
+
+
 def spoilt(place, value):
     row = list(CAR)
     row[ASSET_COLUMNS.index(place)] = value

@@ -75,7 +75,13 @@ def _replay(problem: DispatchProblem, plan: DispatchPlan, findings: list[str]) -
             power > 0, hours * power * assets.charge_efficiency, hours * power / assets.discharge_efficiency
         )
         energies[:, step] = energy
+        taken_kw, given_kw = (
+            power_at_energy(assets.charge_curve, energy),
+            power_at_energy(assets.discharge_curve, energy),
+        )
         for bad, what in (
+            (power > taken_kw * usable + TOLERANCE_KW, "charges beyond what its battery takes when so full"),
+            (-power > given_kw * usable + TOLERANCE_KW, "discharges beyond what its battery gives when so empty"),
             (power > assets.charge_kw * usable + TOLERANCE_KW, "charges beyond its limit"),
             (-power > assets.discharge_kw * usable + TOLERANCE_KW, "discharges beyond its limit"),
             (energy > ceiling + TOLERANCE_KWH, "is charged beyond its capacity"),
@@ -86,6 +92,22 @@ def _replay(problem: DispatchProblem, plan: DispatchPlan, findings: list[str]) -
         ):
             findings.extend(f"asset {assets.asset_id[row]} {what} in step {step}" for row in np.flatnonzero(bad))
     return energies
+
+
+def power_at_energy(points: Numbers | None, energy_kwh: Numbers) -> Numbers:  # [asset] or [asset, step]
+    """What a curve allows at an energy: the lowest of the straight lines through its points, but not below zero."""
+    energy = np.asarray(energy_kwh, dtype=np.float64)
+    allowed = np.full(energy.shape, 1e12)
+    if points is None:
+        return allowed
+    for place in range(points.shape[1] - 1):
+        (from_kwh, from_kw), (to_kwh, to_kw) = points[:, place].T, points[:, place + 1].T
+        with np.errstate(invalid="ignore"):
+            slope = (to_kw - from_kw) / (to_kwh - from_kwh)
+        if energy.ndim > 1:
+            slope, from_kwh, from_kw = slope[:, None], from_kwh[:, None], from_kw[:, None]
+        allowed = np.fmin(allowed, from_kw + (energy - from_kwh) * slope)  # NaN: no such point
+    return np.maximum(allowed, 0.0)
 
 
 def _check_needs(problem: DispatchProblem, plan: DispatchPlan, energy_kwh: Numbers, findings: list[str]) -> None:

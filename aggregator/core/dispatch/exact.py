@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aggregator.core.dispatch import model as lp
+from aggregator.core.dispatch.curves import curve_rows
 from aggregator.core.dispatch.failure import SolverFailed
 from aggregator.core.dispatch.highs import THREADS
 from aggregator.core.dispatch.preparation import HardLimits
@@ -46,7 +47,7 @@ def solve_exact(problem: DispatchProblem, limits: HardLimits) -> ExactSolution |
         SolverFailed: the solver gave neither an optimum nor a proof that there is none.
     """
     model = lp.columns(problem, limits)
-    rows = lp.energy_balance(model)
+    rows = lp.energy_balance(model) + curve_rows(model, limits)
     rows += lp.group_limits(model, "site_index", problem.sites, limits.site_import_kw, limits.site_export_kw)
     rows += lp.group_limits(model, "node_index", problem.nodes, limits.node_import_kw, limits.node_export_kw)
     rows += lp.emergency_reserve(model, limits.emergency_reserve_kwh)

@@ -11,6 +11,7 @@ from aggregator.core.dispatch.problem import DispatchProblem, SiteLimits
 from common.horizon import Horizon
 from fleet.core.battery import deliverable_power_kw, energy_after_step
 from fleet.core.flexibility import FlexibleAssets, most_reachable_kwh
+from fleet.core.power_curves import most_held_kw
 
 Numbers = NDArray[np.float64]
 
@@ -86,9 +87,13 @@ def play_out_fixed_power(assets: FlexibleAssets, horizon: Horizon) -> tuple[Flex
     if assets.fixed_power_kw is None:
         return assets, power_kw
     fixed = ~np.isnan(assets.fixed_power_kw) & assets.plugged(horizon.steps)
-    charge_kw, discharge_kw = assets.charge_limit_kw(horizon.steps), assets.discharge_limit_kw(horizon.steps)
+    lines, usable = assets.charging_lines(), assets.usable_part(horizon.steps)
+    giving_lines = assets.discharging_lines()
     energy_kwh = assets.energy_kwh.copy()
     for step in np.flatnonzero(fixed.any(axis=0)):
+        part, hours = usable[:, step], usable[:, step] * horizon.step_h[step]
+        held_kw = most_held_kw(lines, energy_kwh, hours * assets.charge_efficiency)
+        given_kw = most_held_kw(giving_lines, energy_kwh, -hours / assets.discharge_efficiency)
         efficiencies = {
             "step_h": horizon.step_h[step],
             "charge_efficiency": assets.charge_efficiency,
@@ -100,8 +105,8 @@ def play_out_fixed_power(assets: FlexibleAssets, horizon: Horizon) -> tuple[Flex
             energy_kwh=energy_kwh,
             capacity_kwh=assets.capacity_kwh,
             floor_kwh=0.0,
-            charge_kw=charge_kw[:, step],
-            discharge_kw=discharge_kw[:, step],
+            charge_kw=part * np.minimum(assets.charge_kw, held_kw),
+            discharge_kw=part * np.minimum(assets.discharge_kw, given_kw),
             **efficiencies,
         )
         energy_kwh = energy_after_step(energy_kwh, power_kw[:, step], **efficiencies)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aggregator.core.dispatch import model as lp
+from aggregator.core.dispatch.curves import curve_rows
 from aggregator.core.dispatch.exact import run_solver
 from aggregator.core.dispatch.failure import SolverFailed
 from aggregator.core.dispatch.preparation import HardLimits
@@ -63,7 +64,7 @@ def _rows_with_slack(
 ) -> list[lp.Expression]:
     """The hard inequalities of the plan, each with room to be broken."""
     problem = model.problem
-    rows = lp.energy_balance(model)
+    rows = lp.energy_balance(model) + curve_rows(model, limits)
     for kind, groups in (("site", problem.sites), ("node", problem.nodes)):
         sides = f"{kind}_import_kw", f"{kind}_export_kw"
         limit_kw = getattr(limits, sides[0]), getattr(limits, sides[1])

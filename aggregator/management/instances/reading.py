@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,16 @@ from aggregator.management.instances.columns import BadInstance, Columns, first_
 from common.horizon import Horizon
 from common.units import SECONDS_PER_HOUR
 from fleet.core.flexibility import FlexibleAssets
+from fleet.core.power_curves import charging_fault, curve_points, discharging_fault
 
 INSTANCE_HELP = """\
 files of an instance (CSV with the columns' names in the first line; assets also as assets.npz with arrays of the same names):
 
   assets.csv    asset_id, arrival_step, departure_step (half-open), energy_kwh, required_kwh, capacity_kwh, floor_kwh,
                 charge_kw, discharge_kw, charge_efficiency, discharge_efficiency, wear_per_kwh (of grid-side kWh
-                discharged), site_id (optional; empty: at no site)
+                discharged), site_id (optional; empty: at no site),
+                charge_curve, discharge_curve (optional; power by the energy in the battery, as kWh:kW points with spaces
+                between, straight between them: "48:11 60:4.4" is 11 kW up to 48 kWh and 4.4 kW when full; empty: none)
   steps.csv     step, step_h, price_per_kwh, base_load_kw, import_limit_kw, export_limit_kw, missed_price_per_kwh
                 the limits hold for base_load_kw plus all set-points; beyond them each kWh costs missed_price_per_kwh;
                 inf: no limit
@@ -109,7 +113,33 @@ def _assets(file: Columns, horizon: Horizon, sites: SiteLimits | None) -> Flexib
         arrival_step=arrival,
         departure_step=departure,
         **amounts,
+        charge_curve=_curve(file, "charge_curve", lambda points: charging_fault(points, amounts["capacity_kwh"])),
+        discharge_curve=_curve(file, "discharge_curve", discharging_fault),
     )
+
+
+def _curve(
+    file: Columns, name: str, fault: Callable[[NDArray[np.float64]], tuple[NDArray[np.bool_], str]]
+) -> NDArray[np.float64] | None:  # [asset, point, 2]
+    """Points written as "kWh:kW kWh:kW"; None without such a column."""
+    if name not in file:
+        return None
+    rows: list[list[tuple[float, float]]] = []
+    unreadable = np.zeros(len(file), dtype=np.bool_)
+    for row, cell in enumerate(_texts(file.column(name)).tolist()):
+        pairs = [point.split(":") for point in cell.split()]
+        try:
+            rows.append([(float(kwh), float(kw)) for kwh, kw in pairs])
+        except ValueError:
+            rows.append([])
+            unreadable[row] = True
+    file.refuse(unreadable, name, "points kWh:kW with spaces between, such as “48:11 60:4.4”, or nothing")
+    points = curve_points(rows)
+    if not points.shape[1]:
+        return None
+    bad, expected = fault(points)
+    file.refuse(bad, name, f"two points or more, with {expected}")
+    return points
 
 
 def _site_index(file: Columns, sites: SiteLimits | None) -> NDArray[np.int64]:

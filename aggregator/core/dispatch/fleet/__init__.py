@@ -1,6 +1,7 @@
 """Dispatch of fleets too large for one linear programme: the same problem, decomposed, with a proven gap.
 
 - `response`      the cheapest way for one asset at a price per step, exactly, in a microsecond
+- `curved`        the same where the power depends on the energy in the battery
 - `population`    the same for many assets: profiles by group, and blended set-points
 - `coupling`      what ties the assets together: limits of sums of set-points, and their prices
 - `master`        the linear programme over the groups' profiles, whose duals are the next prices

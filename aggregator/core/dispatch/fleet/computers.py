@@ -7,6 +7,7 @@ less what computing earns. Computers that earn the same see the same prices, and
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,8 @@ def _as_assets(computing: ComputingLoad) -> FlexibleAssets:
 def _joined(first: FlexibleAssets, second: FlexibleAssets, steps: int) -> FlexibleAssets:
     """Both, one after the other; what only one of them has is filled up for the other."""
     fills = {"availability": 1.0, "fixed_power_kw": np.nan, "milestone_kwh": np.nan, "holds_reserve": False}
-    columns = {}
+    fills |= {"charge_curve": np.nan, "discharge_curve": np.nan}
+    columns: dict[str, Any] = {}
     for name in FlexibleAssets.__dataclass_fields__:
         parts = [getattr(assets, name) for assets in (first, second)]
         if all(part is None for part in parts):
@@ -92,6 +94,8 @@ def _joined(first: FlexibleAssets, second: FlexibleAssets, steps: int) -> Flexib
                 parts[number] = assets.departure_step
             elif parts[number] is None:
                 shape = (len(assets),) if name == "holds_reserve" else (len(assets), steps)
+                if name.endswith("_curve"):
+                    shape = (len(assets), *parts[1 - number].shape[1:])
                 parts[number] = np.full(shape, fills[name])
         if name == "asset_id":
             parts = [part.astype(object) for part in parts]

@@ -16,7 +16,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from aggregator.core.dispatch.fleet.response import AssetArrays, make_workspace, respond
+from aggregator.core.dispatch.fleet.arrays import AssetArrays, make_workspace
+from aggregator.core.dispatch.fleet.response import respond
 
 Numbers = NDArray[np.float64]
 SMALL = 2_000  # below this, handing the work to threads costs more than it saves
@@ -220,7 +221,7 @@ def _add_responses(
     power_kw: Numbers,
     cost: Numbers,
 ) -> None:
-    work = make_workspace(step_h.shape[0])
+    work = make_workspace(step_h.shape[0], assets.charging_lines.shape[1] + assets.discharging_lines.shape[1])
     for row in range(first, end):
         kind = price_class[row]
         respond(assets, row, prices[kind], ranked[kind], step_h, burns, work)
@@ -253,7 +254,7 @@ def _write_blend(
     power_kw: Numbers,
     wear: Numbers,
 ) -> None:
-    work = make_workspace(step_h.shape[0])
+    work = make_workspace(step_h.shape[0], assets.charging_lines.shape[1] + assets.discharging_lines.shape[1])
     change_kwh = np.zeros(step_h.shape[0])
     for place in range(first, end):
         row = rows[place]

@@ -5,15 +5,23 @@ Shares nothing with the decomposition: it starts from the problem as it was give
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aggregator.core.dispatch.check import RELATIVE_COST_TOLERANCE, TOLERANCE_KW, TOLERANCE_KWH, PlanCheckFailed
+from aggregator.core.dispatch.check import (
+    RELATIVE_COST_TOLERANCE,
+    TOLERANCE_KW,
+    TOLERANCE_KWH,
+    PlanCheckFailed,
+    power_at_energy,
+)
 from aggregator.core.dispatch.fleet.population import on_threads
 from aggregator.core.dispatch.problem import DispatchProblem, SiteLimits
-from fleet.core.flexibility import FlexibleAssets
+from fleet.core.flexibility import FlexibleAssets, most_reachable_kwh
 
 Numbers = NDArray[np.float64]
 SLICE = 1_024  # assets at a time: what a processor's own cache holds
@@ -102,7 +110,7 @@ def _slice(
     assets, here, step_h = problem.assets, slice(start, end), problem.horizon.step_h
     power = power_kw[here].astype(np.float64)  # [asset, step]
     plugged = _plugged(assets, here, step_h.size)
-    usable = plugged if assets.availability is None else plugged * assets.availability[here]
+    usable: NDArray[Any] = plugged if assets.availability is None else plugged * assets.availability[here]
     at_arrival_kwh, floor_kwh = assets.energy_kwh[here], assets.floor_kwh[here, None]
     if assets.milestone_kwh is not None:
         floor_kwh = np.fmax(floor_kwh, assets.milestone_kwh[here])
@@ -115,24 +123,23 @@ def _slice(
     ceiling_kwh = np.maximum(assets.capacity_kwh[here], at_arrival_kwh)
     most_kw = assets.charge_kw[here]
     reach_kwh = np.minimum(ceiling_kwh, at_arrival_kwh + gain * most_kw * (usable @ step_h))
+    flat_out_kwh = _flat_out_along_curves_kwh(problem, here)
+    if flat_out_kwh is not None:
+        reach_kwh = flat_out_kwh[:, -1]
     needed_kwh = np.minimum(assets.required_kwh[here], reach_kwh)
     least_kwh = energy_kwh.min(axis=1)
-    short_kwh, short_step = np.zeros(end - start), np.zeros(end - start, dtype=np.int64)
-    fault = np.zeros(end - start, dtype=np.bool_)
     low = np.flatnonzero(np.minimum(least_kwh, at_arrival_kwh) < floor_kwh.max(axis=1))
-    if low.size:
+    reached_kwh = None if flat_out_kwh is None else flat_out_kwh[low]
+    if reached_kwh is None:
         gain_kwh = (gain * most_kw)[low, None] * usable[low] * step_h
-        reached_kwh = np.minimum(at_arrival_kwh[low, None] + np.cumsum(gain_kwh, axis=1), floor_kwh[low])
-        reached_kwh = np.minimum(reached_kwh, ceiling_kwh[low, None])
-        below_kwh = np.where(plugged[low], floor_kwh[low] - energy_kwh[low], 0.0)
-        fault[low] = (np.where(plugged[low], reached_kwh - energy_kwh[low], 0.0) > TOLERANCE_KWH).any(axis=1)
-        short_step[low] = below_kwh.argmax(axis=1)
-        short_kwh[low] = np.maximum(below_kwh.max(axis=1), 0.0)
-    early_kwh, early_step, late = _early_needs(assets, here, energy_kwh, usable * step_h)
+        reached_kwh = np.minimum(at_arrival_kwh[low, None] + np.cumsum(gain_kwh, axis=1), ceiling_kwh[low, None])
+    short_kwh, short_step, fault = _below_floor(energy_kwh, floor_kwh, plugged, low, reached_kwh)
+    early_kwh, early_step, late = _early_needs(assets, here, energy_kwh, usable * step_h, flat_out_kwh)
     findings: list[str] = [] if np.all(np.isfinite(power)) else ["a set-point is not a number"]
     room_kw = most_kw[:, None] * usable - power
     give_kw = assets.discharge_kw[here][:, None] * usable + power
     for bad, what in (
+        *_beyond_curves(assets, here, power, energy_kwh, usable),
         (room_kw.min(axis=1) < -TOLERANCE_KW, "charges beyond its limit or outside its window"),
         (give_kw.min(axis=1) < -TOLERANCE_KW, "discharges beyond its limit or outside its window"),
         (energy_kwh.max(axis=1) > ceiling_kwh + TOLERANCE_KWH, "is charged beyond its capacity"),
@@ -154,8 +161,27 @@ def _slice(
     return Replay(*shorts, total_kw, energy_cost, wear_cost, findings)
 
 
+def _below_floor(
+    energy_kwh: Numbers,  # [asset, step]
+    floor_kwh: Numbers,  # [asset, step], or [asset, 1]
+    plugged: NDArray[np.bool_],  # [asset, step]
+    low: NDArray[np.int64],  # the assets that are ever below
+    reached_kwh: Numbers,  # [low asset, step], when charging flat out
+) -> tuple[Numbers, NDArray[np.int64], NDArray[np.bool_]]:  # [asset] each
+    """What is missing to the floors, at most and when; and where more was possible."""
+    count = energy_kwh.shape[0]
+    short_kwh, short_step, fault = np.zeros(count), np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.bool_)
+    if low.size:
+        below_kwh = np.where(plugged[low], floor_kwh[low] - energy_kwh[low], 0.0)
+        could_kwh = np.minimum(reached_kwh, floor_kwh[low])
+        fault[low] = (np.where(plugged[low], could_kwh - energy_kwh[low], 0.0) > TOLERANCE_KWH).any(axis=1)
+        short_step[low] = below_kwh.argmax(axis=1)
+        short_kwh[low] = np.maximum(below_kwh.max(axis=1), 0.0)
+    return short_kwh, short_step, fault
+
+
 def _early_needs(
-    assets: FlexibleAssets, here: slice, energy_kwh: Numbers, usable_h: Numbers
+    assets: FlexibleAssets, here: slice, energy_kwh: Numbers, usable_h: Numbers, flat_out_kwh: Numbers | None
 ) -> tuple[Numbers, NDArray[np.int64], NDArray[np.bool_]]:  # [asset] each
     """What is missing, at most and when, where the need must be met before departure; and where more was possible."""
     count = energy_kwh.shape[0]
@@ -167,12 +193,34 @@ def _early_needs(
     gain_kw, needed_kwh = assets.charge_efficiency[rows] * assets.charge_kw[rows], assets.required_kwh[rows]
     reach_kwh = assets.energy_kwh[rows, None] + np.cumsum(gain_kw[:, None] * usable_h[early], axis=1)
     reach_kwh = np.minimum(reach_kwh, np.maximum(assets.capacity_kwh, assets.energy_kwh)[rows, None])
+    if flat_out_kwh is not None:
+        reach_kwh = flat_out_kwh[early]
     due = assets.select(rows).ready(energy_kwh.shape[1])
     missing_kwh = np.where(due, needed_kwh[:, None] - energy_kwh[early], 0.0)
     short_kwh[early], short_step[early] = np.maximum(missing_kwh.max(axis=1), 0.0), missing_kwh.argmax(axis=1)
     excess_kwh = np.where(due, np.minimum(needed_kwh[:, None], reach_kwh) - energy_kwh[early], 0.0)
     late[early] = (excess_kwh > TOLERANCE_KWH).any(axis=1)
     return short_kwh, short_step, late
+
+
+def _beyond_curves(
+    assets: FlexibleAssets, here: slice, power_kw: Numbers, energy_kwh: Numbers, usable: NDArray[Any]
+) -> Iterator[tuple[NDArray[np.bool_], str]]:
+    """Which assets take or give more than their curves allow at the energy that each step ends with."""
+    for points, signed_kw, what in (
+        (assets.charge_curve, power_kw, "charges beyond what its battery takes when so full"),
+        (assets.discharge_curve, -power_kw, "discharges beyond what its battery gives when so empty"),
+    ):
+        if points is not None:
+            allowed_kw = power_at_energy(points[here], energy_kwh) * usable
+            yield np.logical_or.reduce(signed_kw > allowed_kw + TOLERANCE_KW, axis=1), what
+
+
+def _flat_out_along_curves_kwh(problem: DispatchProblem, here: slice) -> Numbers | None:  # [asset, step]
+    """Energies when charging as hard as the battery takes; None where no asset has a charging curve."""
+    if problem.assets.charge_curve is None:
+        return None
+    return most_reachable_kwh(problem.assets.select(np.arange(here.start, here.stop)), problem.horizon)
 
 
 def _plugged(assets: FlexibleAssets, here: slice, steps: int) -> NDArray[np.bool_]:  # [asset, step]
@@ -198,15 +246,23 @@ def check_first_step(problem: DispatchProblem, power_kw: Numbers) -> None:  # [a
     later_h = np.maximum(passed_h[assets.departure_step] - np.maximum(passed_h[assets.arrival_step], passed_h[1]), 0.0)
     gain_kw = assets.charge_efficiency * assets.charge_kw
     could_kwh = np.minimum(assets.energy_kwh + gain_kw * (later_h + step_h[0] * usable), assets.required_kwh)
+    taken_kw = power_at_energy(assets.charge_curve, energy_kwh) * usable
+    given_kw = power_at_energy(assets.discharge_curve, energy_kwh) * usable
+    # a curve lets an asset reach less later on: the check of all steps, which follows, reckons with it
+    has_curve = np.isfinite(assets.charging_lines()[:, :, 0]).any(axis=1)
     findings = []
     for bad, what in (
         (~np.isfinite(power_kw), "has a set-point that is not a number"),
+        (power_kw > taken_kw + TOLERANCE_KW, "charges beyond what its battery takes when so full"),
+        (-power_kw > given_kw + TOLERANCE_KW, "discharges beyond what its battery gives when so empty"),
         (power_kw > assets.charge_kw * usable + TOLERANCE_KW, "charges beyond its limit or outside its window"),
         (power_kw < -assets.discharge_kw * usable - TOLERANCE_KW, "discharges beyond its limit or outside its window"),
         (energy_kwh > ceiling_kwh + TOLERANCE_KWH, "is charged beyond its capacity"),
         (energy_kwh < -TOLERANCE_KWH, "is discharged below empty"),
         (
-            (energy_kwh + gain_kw * later_h < np.minimum(could_kwh, ceiling_kwh) - TOLERANCE_KWH) & plugged,
+            (energy_kwh + gain_kw * later_h < np.minimum(could_kwh, ceiling_kwh) - TOLERANCE_KWH)
+            & plugged
+            & ~has_curve,
             "could no longer reach its need",
         ),
     ):

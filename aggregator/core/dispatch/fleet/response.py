@@ -21,85 +21,28 @@ broken by the order of the steps throughout, which is the same as prices that di
 Charging and discharging are independent in the linear programme: below a price of about −wear·η_c·η_d/(1 − η_c·η_d) it does
 both at once and burns energy. `respond` does so too if it may (`burns`), which gives the programme's own lower bound; if it
 may not, an asset does not discharge in such steps, and its response can be carried out.
+
+Where an asset's power depends on its energy, and this answer would break that, `curved` gives the answer instead.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from aggregator.core.dispatch.fleet.arrays import AssetArrays, Workspace, least_varies
+from aggregator.core.dispatch.fleet.curved import (
+    breaks_a_curve,
+    gain_from_start,
+    kwh_per_kw_of_step,
+    respond_along_curves,
+)
+
 Numbers = NDArray[np.float64]
 
 _NEVER = 1e300
 _RELATIVE_TOLERANCE = 1e-10
-
-
-class AssetArrays(NamedTuple):
-    """A fleet as the compiled functions take it; see `FlexibleAssets` for the meanings.
-
-    Attributes:
-        target_kwh: energy that must be there at departure: the need, clamped to what the asset can reach.
-        ready_step: the target must be there from the start of this step on; the departure step if only then.
-        last_step_part: part of the power limits that is usable in the asset's last step, 0 to 1.
-        milestone_kwh: least energy wanted at the end of every step on top of the floor, NaN for none; no row at all
-            where no asset has any.
-    """
-
-    arrival_step: NDArray[np.int64]  # [asset]
-    departure_step: NDArray[np.int64]  # [asset]
-    ready_step: NDArray[np.int64]  # [asset]
-    energy_kwh: Numbers  # [asset]
-    target_kwh: Numbers  # [asset]
-    ceiling_kwh: Numbers  # [asset]
-    floor_kwh: Numbers  # [asset]
-    charge_kw: Numbers  # [asset]
-    discharge_kw: Numbers  # [asset]
-    charge_efficiency: Numbers  # [asset]
-    discharge_efficiency: Numbers  # [asset]
-    wear_per_kwh: Numbers  # [asset]
-    last_step_part: Numbers  # [asset]
-    milestone_kwh: Numbers  # [asset, step], or [0, step]
-
-    def select(self, rows: NDArray[np.int64]) -> AssetArrays:
-        """Some of the assets."""
-        return AssetArrays._make(np.ascontiguousarray(column[rows]) if len(column) else column for column in self)
-
-
-class Workspace(NamedTuple):
-    """Room that one thread works in; every array has a place for each step.
-
-    Attributes:
-        gain_kwh, loss_kwh: most that the battery can gain and lose in a step.
-        charged_kwh, drained_kwh: the answer: what it gains by charging and loses by discharging.
-        least_kwh: least energy at the end of each step, where it is not the floor throughout.
-        inside: the steps of the stretch at hand, by price; one place more.
-        stretches: stack of (first step, end step, energy at its start, energy at its end, 1 if it may end higher).
-    """
-
-    gain_kwh: Numbers
-    loss_kwh: Numbers
-    charged_kwh: Numbers
-    drained_kwh: Numbers
-    least_kwh: Numbers
-    inside: NDArray[np.int64]
-    stretches: Numbers  # [5, 2 · step + 4]
-
-
-@njit(nogil=True, cache=True)
-def make_workspace(steps: int) -> Workspace:
-    """Room for horizons of so many steps."""
-    return Workspace(
-        np.zeros(steps),
-        np.zeros(steps),
-        np.zeros(steps),
-        np.zeros(steps),
-        np.zeros(steps),
-        np.zeros(steps + 1, dtype=np.int64),
-        np.zeros((5, 2 * steps + 4)),
-    )
 
 
 @njit(nogil=True, cache=True)
@@ -137,6 +80,9 @@ def respond(
             stack[0, depth], stack[1, depth] = cut + 1, stop
             stack[2, depth], stack[3, depth], stack[4, depth] = bound_kwh, to_kwh, 1.0 if may_end_higher else 0.0
             depth += 1
+    curved = assets.charging_lines.shape[1] + assets.discharging_lines.shape[1] > 0
+    if curved and breaks_a_curve(assets, row, step_h, tolerance, work):
+        respond_along_curves(assets, row, price_per_kwh, step_h, work)
 
 
 @njit(nogil=True, cache=True)
@@ -161,25 +107,15 @@ def _lay_out_limits(
         reach_kwh, milestones = assets.energy_kwh[row], assets.milestone_kwh.shape[0] > 0
         ready_from = assets.ready_step[row] - 1 if assets.ready_step[row] < end else end
         for step in range(first, end):
-            reach_kwh = min(reach_kwh + work.gain_kwh[step], assets.ceiling_kwh[row])
+            into, _ = kwh_per_kw_of_step(assets, row, step, step_h)
+            gained_kwh = gain_from_start(assets, row, into, work.gain_kwh[step], reach_kwh)
+            reach_kwh = min(reach_kwh + gained_kwh, assets.ceiling_kwh[row])
             least_kwh = assets.floor_kwh[row]
             if milestones and assets.milestone_kwh[row, step] > least_kwh:
                 least_kwh = assets.milestone_kwh[row, step]
             if step >= ready_from:
                 least_kwh = max(least_kwh, assets.target_kwh[row])
             work.least_kwh[step] = min(least_kwh, reach_kwh)
-
-
-@njit(nogil=True, cache=True)
-def least_varies(assets: AssetArrays, row: int) -> bool:
-    """Whether the least energy is another one in some steps than in others.
-
-    least_t = min(max(floor, milestone_t, target from the ready step on), most reachable by t): what physics forbid is
-    asked for as soon as they allow it.
-    """
-    if assets.milestone_kwh.shape[0] > 0 or assets.ready_step[row] < assets.departure_step[row]:
-        return True
-    return assets.energy_kwh[row] < assets.floor_kwh[row]
 
 
 @njit(nogil=True, cache=True)

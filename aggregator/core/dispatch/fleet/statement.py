@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregator.core.dispatch.fleet.arrays import AssetArrays
 from aggregator.core.dispatch.fleet.computers import WithComputers, with_computers
 from aggregator.core.dispatch.fleet.coupling import Coupling
+from aggregator.core.dispatch.fleet.curved import reach_along_curves
 from aggregator.core.dispatch.fleet.population import Population
-from aggregator.core.dispatch.fleet.response import AssetArrays
 from aggregator.core.dispatch.preparation import play_out_fixed_power, sum_by_group
 from aggregator.core.dispatch.problem import DispatchProblem, EventTarget, SiteLimits, TargetDirection
 from common.errors import InvalidInput
@@ -158,7 +159,7 @@ def asset_arrays(assets: FlexibleAssets, step_h: Numbers) -> AssetArrays:
     milestone_kwh = np.zeros((0, step_h.size))
     if assets.milestone_kwh is not None and np.any(assets.milestone_kwh > 0):
         milestone_kwh = np.ascontiguousarray(assets.milestone_kwh)
-    return AssetArrays(
+    arrays = AssetArrays(
         arrival_step=np.ascontiguousarray(assets.arrival_step),
         departure_step=np.ascontiguousarray(assets.departure_step),
         ready_step=np.ascontiguousarray(assets.departure_step if assets.ready_step is None else assets.ready_step),
@@ -173,7 +174,31 @@ def asset_arrays(assets: FlexibleAssets, step_h: Numbers) -> AssetArrays:
         wear_per_kwh=np.ascontiguousarray(assets.wear_per_kwh),
         last_step_part=last_step_part,
         milestone_kwh=milestone_kwh,
+        **_lines(assets),
     )
+    if arrays.charging_lines.shape[1]:
+        arrays = arrays._replace(target_kwh=np.minimum(arrays.target_kwh, reach_along_curves(arrays, step_h)))
+    return arrays
+
+
+def _lines(assets: FlexibleAssets) -> dict[str, Numbers]:
+    """The assets' curves as lines, each with the energy at which it passes into the next."""
+    charging, discharging = assets.charging_lines(), assets.discharging_lines()
+    begins_kwh, ends_kwh = np.full_like(charging[:, :, 0], -np.inf), np.full_like(discharging[:, :, 0], np.inf)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if assets.charge_curve is not None and charging.shape[1]:
+            begins_kwh[:, 1:] = assets.charge_curve[:, 1:-1, 0]
+            begins_kwh = np.fmax(begins_kwh, (assets.charge_kw[:, None] - charging[:, :, 0]) / charging[:, :, 1])
+            begins_kwh = np.fmin.accumulate(begins_kwh[:, ::-1], axis=1)[:, ::-1]  # a line may never be the lowest
+        if assets.discharge_curve is not None and discharging.shape[1]:
+            goes_on = np.isfinite(discharging[:, 1:, 0])
+            ends_kwh[:, :-1] = np.where(goes_on, assets.discharge_curve[:, 1:-1, 0], np.inf)
+            ends_kwh = np.fmin(ends_kwh, (assets.discharge_kw[:, None] - discharging[:, :, 0]) / discharging[:, :, 1])
+            ends_kwh = np.fmax.accumulate(ends_kwh, axis=1)
+    return {
+        "charging_lines": np.concatenate([charging, begins_kwh[:, :, None]], axis=2),
+        "discharging_lines": np.concatenate([discharging, ends_kwh[:, :, None]], axis=2),
+    }
 
 
 def _price_classes(

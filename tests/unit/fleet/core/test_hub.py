@@ -54,7 +54,7 @@ def solved(total_kw: float, packs: HubPacks) -> np.ndarray:
     constraints = [x >= 0, x <= limit, cp.sum(x) == min(abs(total_kw), most)]
     constraints += [cp.sum(x[np.flatnonzero(b)]) <= k for b, k in zip(behind, inverter_kw, strict=True) if b.any()]
     objective = WEIGHTS.energy_price_per_kwh * cp.sum(cp.multiply(loss, cp.square(x))) + cost @ x
-    cp.Problem(cp.Minimize(objective), constraints).solve(solver=cp.HIGHS)
+    cp.Problem(cp.Minimize(objective), constraints).solve(solver=cp.HIGHS, highs_options={"threads": 1})
     return sign * x.value
 
 

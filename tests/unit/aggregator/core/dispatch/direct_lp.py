@@ -6,8 +6,12 @@ as the bound that a plan which does neither must not beat.
 
 from __future__ import annotations
 
+import itertools
+
 import highspy
 import numpy as np
+
+from aggregator.core.dispatch.highs import THREADS
 
 
 class DirectProgramme:
@@ -16,6 +20,7 @@ class DirectProgramme:
     def __init__(self):
         self.highs = highspy.Highs()
         self.highs.setOptionValue("output_flag", False)
+        self.highs.setOptionValue("threads", THREADS)  # one number for the whole process
         self.count = 0
 
     def column(self, lower, upper, cost):
@@ -34,6 +39,16 @@ class DirectProgramme:
             return None
         assert status == highspy.HighsModelStatus.kOptimal, status
         return self.highs.getInfo().objective_function_value
+
+
+def curve_lines(points, row, at_kwh):
+    """Lines (kW, kW per kWh) through neighbouring points; nothing at all is taken where they lie below zero at `at_kwh`."""
+    known = [] if points is None else [point for point in points[row].tolist() if not np.isnan(point[0])]
+    lines = []
+    for (from_kwh, from_kw), (to_kwh, to_kw) in itertools.pairwise(known):
+        slope = (to_kw - from_kw) / (to_kwh - from_kwh)
+        lines.append((from_kw - slope * from_kwh, slope))
+    return [(0.0, 0.0)] if any(a + b * at_kwh < -1e-9 for a, b in lines) else lines
 
 
 def direct_optimum(problem):
@@ -56,13 +71,20 @@ def direct_optimum(problem):
             into = programme.column(0, assets.charge_kw[row], h * price)
             out = programme.column(0, assets.discharge_kw[row], h * (float(assets.wear_per_kwh[row]) - price))
             running[into], running[out] = h * gain, -h / loss
-            reach = min(ceiling, reach + h * gain * float(assets.charge_kw[row]))
+            taking = curve_lines(assets.charge_curve, row, ceiling)
+            giving = curve_lines(assets.discharge_curve, row, 0.0)
+            held = [(a + b * reach) / (1 - b * h * gain) for a, b in taking]
+            reach = min(ceiling, reach + h * gain * max(0.0, min([float(assets.charge_kw[row]), *held])))
             least = min(float(assets.floor_kwh[row]), reach)
             ready = assets.departure_step[row] if assets.ready_step is None else assets.ready_step[row]
             if step >= min(ready, assets.departure_step[row]) - 1:
                 least = max(least, min(float(assets.required_kwh[row]), reach))
             start = float(assets.energy_kwh[row])
             programme.row(least - 1e-9 - start, ceiling - start, dict(running))
+            for lines, power in ((taking, into), (giving, out)):
+                for a, b in lines:  # power − b · (energy − start) ≤ a + b · start
+                    terms = {column: -b * value for column, value in running.items()}
+                    programme.row(-np.inf, a + b * start, terms | {power: terms[power] + 1.0})
             for place in [
                 totals[step],
                 *([sites[int(assets.site_index[row])][step]] if sites and assets.site_index[row] >= 0 else []),

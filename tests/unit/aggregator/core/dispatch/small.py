@@ -28,7 +28,8 @@ def assets(count=1, steps=4, **columns):
         "discharge_efficiency": 1.0,
         "wear_per_kwh": 0.0,
     }
-    two_dimensional = {name: columns.pop(name) for name in ("availability", "fixed_power_kw") if name in columns}
+    larger = ("availability", "fixed_power_kw", "charge_curve", "discharge_curve")
+    two_dimensional = {name: columns.pop(name) for name in larger if name in columns}
     values = defaults | columns
     spread = {
         name: value if name == "asset_id" else np.broadcast_to(np.asarray(value), (count,)).copy()

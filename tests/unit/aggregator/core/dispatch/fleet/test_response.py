@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from aggregator.core.dispatch import DispatchProblem
+from aggregator.core.dispatch.fleet.arrays import make_workspace
 from aggregator.core.dispatch.fleet.population import orders
-from aggregator.core.dispatch.fleet.response import make_workspace, respond
+from aggregator.core.dispatch.fleet.response import respond
 from aggregator.core.dispatch.fleet.statement import asset_arrays
 from common.horizon import Horizon
 from fleet.core.flexibility import FlexibleAssets
@@ -23,7 +24,8 @@ TOLERANCE_KWH = 1e-6
 
 def response(assets, price, step_h, row=0, burns=True):
     """Charged and drained energy of one asset, [step] each, and what it pays."""
-    arrays, work = asset_arrays(assets, step_h), make_workspace(step_h.size)
+    arrays = asset_arrays(assets, step_h)
+    work = make_workspace(step_h.size, arrays.charging_lines.shape[1] + arrays.discharging_lines.shape[1])
     price = np.asarray(price, dtype=float)
     respond(arrays, row, price, orders(price), step_h, burns, work)
     here = slice(int(assets.arrival_step[row]), int(assets.departure_step[row]))
