@@ -21,6 +21,7 @@ from grid.models import (
     PriceSeries,
     Programme,
     Settlement,
+    SettlementDispute,
     SettlementShare,
     SettlementStep,
 )
@@ -174,3 +175,12 @@ class SettlementShareAdmin(ReadOnlyAdmin):
     list_display = ("settlement", "asset_id", "owner_id", "delivered_kwh", "payment")
     list_select_related = ("settlement",)
     search_fields = ("=asset_id", "=owner_id")
+
+
+@admin.register(SettlementDispute)
+class SettlementDisputeAdmin(ReadOnlyAdmin):
+    list_display = ("event", "revision", "raised_by", "raised_at", "state", "resolution")
+    list_filter = ("state",)
+    list_select_related = ("event",)
+    search_fields = ("=event__id", "raised_by", "reason")
+    exclude = ("evidence",)

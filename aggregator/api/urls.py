@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path, re_path
 from django.views.generic.base import View
 
-from aggregator.api import delivery, events, flexibility, jobs, programmes, schema, settlements
+from aggregator.api import delivery, documents, events, flexibility, jobs, programmes, schema, settlements
 
 app_name = "api"
 
@@ -23,6 +23,11 @@ urlpatterns = [
     *resource("events/<int:event_id>/delivery", delivery.EventDelivery, "event-delivery"),
     *resource("events/<int:event_id>/settlement", settlements.SettlementDetail, "event-settlement"),
     *resource("events/<int:event_id>/settlement/shares", settlements.SettlementShareList, "event-settlement-shares"),
+    *resource("events/<int:event_id>/settlement/document", documents.SettlementDocument, "event-settlement-document"),
+    path("events/<int:event_id>/settlement/document.<str:kind>", documents.SettlementDocument.as_view(schema=None)),
+    *resource("events/<int:event_id>/settlement/evidence", documents.SettlementEvidence, "event-settlement-evidence"),
+    *resource("events/<int:event_id>/disputes", documents.DisputeList, "event-disputes"),
+    *resource("disputes/<int:dispute_id>/evidence", documents.DisputeEvidence, "dispute-evidence"),
     *resource("settlements", settlements.SettlementList, "settlements"),
     *resource("flexibility", flexibility.FlexibilityList, "flexibility"),
     *resource("sites", flexibility.SiteGroupList, "sites"),

@@ -14,8 +14,10 @@ from aggregator.operations.history import (
     Batch,
     HistoryDays,
     MeterReader,
+    adjustment_window,
     choose_history_days,
     history_baseline_of,
+    shifted,
 )
 from common.clock import Interval
 from grid.core.baseline import meter_before, meter_before_after, nominated
@@ -87,9 +89,37 @@ class EventEvidence:
             first += len(batch)
             yield EvidencePart(batch, baseline_kw, during.net_kwh, during.complete)
 
+    def of_asset(self, asset_id: int) -> EvidencePart:
+        """One participant alone, by what was chosen for all."""
+        if self.rule.kind == "nominated":
+            part = next(part for part in self.parts() if asset_id in part.asset_ids)
+            row = [part.asset_ids.index(asset_id)]
+            return EvidencePart((asset_id,), part.baseline_kw[row], part.net_kwh[row], part.complete[row])
+        batch = (asset_id,)
+        during = self._meters.energy(batch, Interval(self.event.starts_at, self.event.ends_at), self.event.slot_s)
+        days = self.history_days
+        if days is not None:
+            baseline_kw = history_baseline_of(self.event, self.rule, days, self._meters, batch)
+        else:
+            baseline_kw = self._around(batch)
+        return EvidencePart(batch, baseline_kw, during.net_kwh, during.complete)
+
     def fingerprint(self) -> str:
         """SHA-256 over the rule and every reading used; final once all parts were taken."""
         return self._meters.fingerprint(self.rule.code, self.rule.effective_from.isoformat())
+
+    def intervals(self) -> list[tuple[Interval, int]]:
+        """Every interval that the numbers rest on, with the length of its slots."""
+        during = Interval(self.event.starts_at, self.event.ends_at)
+        found = [(during, self.event.slot_s)]
+        if self.history_days is None:
+            return found + [(window, min(round(window.duration_s), LONGEST_WINDOW_SLOT_S)) for window in self.windows()]
+        window = adjustment_window(self.event, self.rule)
+        found += [(shifted(during, shift), self.event.slot_s) for shift in self.history_days.shifts]
+        if window is not None:
+            days = [timedelta(0), *self.history_days.shifts]
+            found += [(shifted(window, shift), self.rule.window_slot_s) for shift in days]
+        return found
 
     def windows(self) -> list[Interval]:
         """The windows on the day of the event that a same-day method reads: before, and after if it reads that."""

@@ -17,6 +17,7 @@ from aggregator.portal.views import (
     packs,
     plan,
     public,
+    settlement,
 )
 
 app_name = "portal"
@@ -50,4 +51,16 @@ urlpatterns = [
     path("ops/events/new/", events.new_event, name="ops-event-new"),
     path("ops/events/<int:event_id>/", events.event_page, name="ops-event"),
     path("ops/events/<int:event_id>/call-off/", events.call_off, name="ops-event-call-off"),
+    path("ops/events/<int:event_id>/settlement/", settlement.settlement_page, name="ops-settlement"),
+    path("ops/events/<int:event_id>/settlement/dispute/", settlement.dispute, name="ops-settlement-dispute"),
+    path(
+        "ops/events/<int:event_id>/settlement/disputes/<int:dispute_id>/",
+        settlement.resolve,
+        name="ops-settlement-resolve",
+    ),
+    path(
+        "ops/events/<int:event_id>/settlement/checks/<int:check_id>/",
+        settlement.review,
+        name="ops-settlement-review",
+    ),
 ]

@@ -9,6 +9,7 @@ from grid.models.award import (
     MarketAward,
 )
 from grid.models.baseline_rule import BaselineCheck, BaselineKind, BaselineMethod, BaselineRule
+from grid.models.dispute import DisputeState, SettlementDispute
 from grid.models.event import EventDirection, EventState, GridEvent
 from grid.models.price import EmissionFactor, EmissionFactorSeries, FactorKind, PricePoint, PriceSeries
 from grid.models.product import Assessment, MarketProduct, ProductDirection
@@ -26,6 +27,7 @@ __all__ = [
     "BaselineKind",
     "BaselineMethod",
     "BaselineRule",
+    "DisputeState",
     "EmissionFactor",
     "EmissionFactorSeries",
     "EventDirection",
@@ -39,6 +41,7 @@ __all__ = [
     "ProductDirection",
     "Programme",
     "Settlement",
+    "SettlementDispute",
     "SettlementShare",
     "SettlementStep",
 ]

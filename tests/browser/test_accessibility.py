@@ -32,6 +32,7 @@ OPERATOR = [
     "/ops/devices/PACK-001/",
     "/ops/events/",
     "/ops/events/{settled}/",
+    "/ops/events/{settled}/settlement/",
     "/ops/events/{running}/",
     "/ops/events/new/",
     "/ops/packs/",
