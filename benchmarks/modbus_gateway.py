@@ -3,7 +3,7 @@
     python -m benchmarks.modbus_gateway [--packs 148] [--inverters 4] [--seconds 20] [--rounds 5]
 
 Prints one JSON line: how much of a processor gateway and twin use, how complete the second-by-second readings are, and
-how long a decision takes from its commit to the wire. Uses a PostgreSQL and a Valkey of its own; gateway and twin are
+how long a round over the packs of an inverter and a decision from its commit to the wire take. Uses a PostgreSQL and a Valkey of its own; gateway and twin are
 processes of their own.
 """
 
@@ -71,6 +71,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, float]:
             "gateway_cpu_fraction": round(share["modbus_gateway"], 3),
             "twin_cpu_fraction": round(share["twin_packs"], 3),
             "readings_per_pack_per_s": round(readings_since(started_at, elapsed_s) / len(asset_ids), 3),
+            **cycles(started_at, elapsed_s),
             "decision_to_wire_ms_p50": round(statistics.median(latencies), 1),
             "decision_to_wire_ms_p99": round(statistics.quantiles(latencies, n=100)[98], 1),
             "decisions": len(latencies),
@@ -156,6 +157,36 @@ def readings_since(started_at: datetime, elapsed_s: float) -> float:
 
     until = started_at + timedelta(seconds=elapsed_s)
     return Reading.objects.filter(measured_at__gte=started_at, measured_at__lt=until).count() / elapsed_s
+
+
+def cycles(started_at: datetime, elapsed_s: float) -> dict[str, float]:
+    """How long a round over all packs behind an inverter takes, from the first one's reading to the last one's, and how
+    far apart the readings of one pack are."""
+    import numpy as np
+
+    from fleet.models import Pack, Reading
+
+    until = started_at + timedelta(seconds=elapsed_s)
+    times: dict[int, list[float]] = {}
+    for asset_id, at in Reading.objects.filter(measured_at__gte=started_at, measured_at__lt=until).values_list(
+        "asset_id", "measured_at"
+    ):
+        times.setdefault(asset_id, []).append(at.timestamp())
+    rounds_ms: list[float] = []
+    for inverter_id in set(Pack.objects.values_list("inverter_id", flat=True)):
+        behind = list(
+            Pack.objects.filter(inverter_id=inverter_id).order_by("device_id").values_list("asset_id", flat=True)
+        )
+        first, last = np.sort(times[behind[0]]), np.sort(times[behind[-1]])
+        begun = np.searchsorted(first, last, side="right") - 1
+        rounds_ms += (1000 * (last[begun >= 0] - first[begun[begun >= 0]])).tolist()
+    apart_ms = np.concatenate([1000 * np.diff(np.sort(of_one)) for of_one in times.values()])
+    return {
+        "round_ms_p50": round(float(np.percentile(rounds_ms, 50)), 1),
+        "round_ms_p99": round(float(np.percentile(rounds_ms, 99)), 1),
+        "reading_interval_ms_p50": round(float(np.percentile(apart_ms, 50)), 1),
+        "reading_interval_ms_p99": round(float(np.percentile(apart_ms, 99)), 1),
+    }
 
 
 def free_port() -> int:
