@@ -14,6 +14,7 @@ from common.errors import PlatformError
 from fleet.operations.authority import load_authority
 from fleet.operations.capacity_tests import finish_capacity_tests, record_health_from_use
 from fleet.operations.certificates import renew_expiring_certificates, sign_waiting_requests
+from fleet.operations.compliance import judge_compliance
 from fleet.operations.priority import end_priority
 from fleet.operations.retention import MESSAGES, READINGS, drop_old_partitions, ensure_partitions
 from fleet.queries.packs import pack_ids
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 BEAT_SCHEDULE = {
     "fleet-upkeep-partitions": {"task": "fleet.upkeep_partitions", "schedule": 3600.0},
     "fleet-end-priority": {"task": "fleet.end_priority", "schedule": 15.0},
+    "fleet-judge-compliance": {"task": "fleet.judge_compliance", "schedule": 10.0, "options": {"expires": 10}},
     # a station that has asked waits for its certificate
     "fleet-sign-certificates": {"task": "fleet.sign_certificates", "schedule": 10.0, "options": {"expires": 10}},
     "fleet-renew-certificates": {"task": "fleet.renew_certificates", "schedule": 3600.0},
@@ -45,6 +47,12 @@ def upkeep_partitions() -> None:
 def end_expired_priority() -> None:
     """Let the plan resume where a driver's override is over and the station still serves the car before all others."""
     end_priority(now=datetime.now(UTC))
+
+
+@shared_task(name="fleet.judge_compliance")
+def compare_meters_with_schedules() -> None:
+    """Leave out of planning whatever does not follow its schedule, and take back what follows again."""
+    judge_compliance(now=datetime.now(UTC))
 
 
 @shared_task(name="fleet.sign_certificates")

@@ -14,6 +14,7 @@ from fleet.models.charger import Charger, ChargerProtocol, Connector, ConnectorS
 from fleet.models.charging_limit import ChargingLimit
 from fleet.models.command import CommandKind, CommandState, DeviceCommand
 from fleet.models.consent import Consent, ConsentService
+from fleet.models.departure import Departure, DepartureSource
 from fleet.models.der import DerAlarm, DerControl, DerControlState
 from fleet.models.hub import Inverter, Meter, MeterRole, ModbusFraming, Pack, PackHealthRecord
 from fleet.models.owner import Owner
@@ -57,6 +58,8 @@ __all__ = [
     "ConnectorStatus",
     "Consent",
     "ConsentService",
+    "Departure",
+    "DepartureSource",
     "DerAlarm",
     "DerControl",
     "DerControlState",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db.models import Exists, OuterRef, Q
@@ -41,7 +41,8 @@ class FlexibleAsset:
     """One asset at one moment. Energies in kWh in the battery, powers in kW at the meter, + into the asset.
 
     `left_out_because` is empty for an asset that planning may steer; otherwise it says why not, in a word that the
-    console translates: no_consent, offline, fault, testing, refuses, stale, emergency.
+    console translates: no_consent, offline, fault, testing, refuses, stale, emergency,
+    uncontrollable.
     """
 
     asset_id: int
@@ -136,6 +137,7 @@ class _Circumstances:
     now: datetime
     outside: OutsideLimit = UNLIMITED
     testing: bool = False
+    uncontrollable: bool = False
 
     def left_out_because(self, asset: Asset) -> str:
         """The reason in a word, the weightiest first; empty if there is none."""
@@ -149,6 +151,8 @@ class _Circumstances:
             return "offline"
         if self.testing:
             return "testing"
+        if self.uncontrollable:
+            return "uncontrollable"
         if self.refuses:
             return "refuses"
         if self.state is None or self.now - self.state.measured_at > FRESH_FOR:
@@ -288,7 +292,7 @@ def fleet_snapshot(*, region_id: int, now: datetime) -> FleetSnapshot:
     sessions = list(
         ChargingSession.objects.filter(_region_filter("evse__asset__", region_id))
         .filter(ended_at__isnull=True, vehicle__isnull=False)
-        .select_related("evse__asset__site__grid_node", "vehicle__model", "vehicle__goal")
+        .select_related("charger", "evse__asset__site__grid_node", "vehicle__model", "vehicle__goal")
         .annotate(**{CONSENTED: _active_consent(ConsentService.FLEXIBILITY, vehicle=OuterRef("vehicle"))})
         .order_by("evse__asset_id")
     )
@@ -309,9 +313,12 @@ def fleet_snapshot(*, region_id: int, now: datetime) -> FleetSnapshot:
 
     def circumstances(row: ChargingSession | Pack, asset_id: int) -> _Circumstances:
         consented = bool(getattr(row, CONSENTED))  # annotated above
-        limit = outside.get(row.evse_id, UNLIMITED) if isinstance(row, ChargingSession) else UNLIMITED
-        testing = bool(getattr(row, TESTING, False))
-        return _Circumstances(states.get(asset_id), consented, asset_id in refusing, now, limit, testing)
+        known = _Circumstances(states.get(asset_id), consented, asset_id in refusing, now)
+        if not isinstance(row, ChargingSession):
+            return replace(known, testing=bool(getattr(row, TESTING, False)))
+        limit = outside.get(row.evse_id, UNLIMITED)
+        # it has answered that it knows no charging profiles
+        return replace(known, outside=limit, uncontrollable=row.charger.capabilities.get("smart_charging") is False)
 
     parts = inverter_parts(packs)
     cars = [

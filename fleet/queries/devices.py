@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet
 
 from fleet.models import Asset, AssetKind, Charger, ChargerProtocol, DeviceCommand, DeviceMessage, Pack
 from fleet.queries.commands import StandingSchedule, standing_schedules
+from fleet.queries.departures import DepartureView, recent_departures
 from fleet.queries.state import AssetState, latest_states
 
 PAGE = 50
@@ -72,6 +73,7 @@ class PointView:
     schedule: StandingSchedule | None
     session_started_at: datetime | None
     vehicle_identity: str
+    departures: tuple[DepartureView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,7 @@ def _charger_view(charger: Charger) -> DeviceView:
     evses = list(charger.evses.select_related("asset").prefetch_related("connectors").order_by("number"))
     ids = [evse.asset_id for evse in evses]
     states, schedules = latest_states(ids), standing_schedules(ids)
+    departures = recent_departures(ids)
     sessions = {
         session.evse_id: session for session in charger.sessions.filter(ended_at__isnull=True).select_related("vehicle")
     }
@@ -240,6 +243,7 @@ def _charger_view(charger: Charger) -> DeviceView:
                 schedule=schedules.get(evse.asset_id),
                 session_started_at=session.started_at if session is not None else None,
                 vehicle_identity=session.vehicle.identity if session is not None and session.vehicle else "",
+                departures=departures.get(evse.asset_id, ()),
             )
         )
     names = ("vendor", "model", "serial_number", "firmware_version", "gateway_identity")
@@ -252,7 +256,10 @@ def _charger_view(charger: Charger) -> DeviceView:
         protocol=charger.get_protocol_display(),
         connected=bool(charger.gateway_identity),
         last_seen_at=charger.last_seen_at,
-        facts=tuple((name, getattr(charger, name)) for name in names if getattr(charger, name)),
+        facts=(
+            *((name, getattr(charger, name)) for name in names if getattr(charger, name)),
+            *((("smart_charging", "no"),) if charger.capabilities.get("smart_charging") is False else ()),
+        ),
         points=tuple(points),
         traced_as=(charger.identity,),
         der=charger.protocol == ChargerProtocol.OCPP_21,

@@ -223,7 +223,11 @@ async def _install(station: Station, profile: dict[str, Any], name: str) -> bool
         answer = await station.calls.call("SetChargingProfile", profile)
     except (CallRefused, NoAnswer) as error:
         station.say_once(name, "takes no %s profile: %s", name, error)
+        if isinstance(error, CallRefused) and error.code in ("NotImplemented", "NotSupported"):
+            remember(station, {"smart_charging": False})
         return False
+    if answer["status"] == "Accepted" and station.capabilities.get("smart_charging") is False:
+        remember(station, {"smart_charging": True})
     if answer["status"] != "Accepted":
         station.say_once(name, "refuses the %s profile: %s", name, answer["status"])
     return answer["status"] == "Accepted"

@@ -30,6 +30,7 @@ from fleet.devices.ocpp.profiles import (
 from fleet.devices.ocpp.requests import clear_profile, request_of
 from fleet.devices.ocpp.schemas import PayloadError
 from fleet.devices.ocpp.station import Station
+from fleet.devices.ocpp.verification import UNKNOWN, Verifier
 from fleet.devices.ocpp.writer import Work
 from fleet.models import CommandKind
 from fleet.operations.commands import CommandOutcome, DueCommand
@@ -50,6 +51,7 @@ class OcppDriver:
         self._newest: dict[int, int] = {}
         self._last_schedule: dict[int, DueCommand] = {}
         self._dynamic = DynamicProfiles()
+        self._verifier = Verifier(clock)
         # assets with a profile that was meant for before the transaction
         self._has_default: set[int] = set()
 
@@ -111,6 +113,8 @@ class OcppDriver:
         if outcome is not None and outcome.accepted:
             self._last_schedule[command.asset_id] = command
             self._tidy(connection, command, terms)
+            self._verifier.verify_later(connection, command, terms)
+        _note_smart_charging(connection.station, outcome)
         return outcome
 
     async def _update_or_send(
@@ -187,6 +191,20 @@ class OcppDriver:
             return CommandOutcome(command.command_id, False, sent_at, self._clock(), {}, f"not sent: {error}")
         accepted, reason = judge_answer(action, answer)
         return CommandOutcome(command.command_id, accepted, sent_at, self._clock(), answer, reason)
+
+
+def _note_smart_charging(station: Station, outcome: CommandOutcome | None) -> None:
+    """Remember whether the station knows charging profiles at all: one that does not is planned around."""
+    if outcome is None:
+        return
+    if outcome.accepted:
+        able = True
+    elif outcome.answer.get("error") in UNKNOWN:
+        able = False
+    else:
+        return
+    if station.capabilities.get("smart_charging", True) != able:
+        remember(station, {"smart_charging": able})
 
 
 def _terms(station: Station, evse: EvseIdentity, command: DueCommand) -> ProfileTerms:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from fleet.models import Charger, DeviceCommand
+from fleet.models import Asset, Charger, DeviceCommand, Vehicle
 from fleet.operations.commands import PowerSchedule, queue_command, queue_schedules
+from fleet.operations.consent import grant_consent
 from fleet.operations.sessions import start_session, update_session
+from fleet.queries.assets import fleet_snapshot
 from tests.integration.ocpp.support import Background, Place, RawStation, eventually, make_place, now
 
 Connect = Callable[..., RawStation]
@@ -299,3 +301,37 @@ def test_only_the_newest_of_several_schedules_in_the_queue_is_sent(background: B
         if profile["stackLevel"] == 1
     ]
     assert limits == [5000.0, 8000.0]
+
+
+def test_a_station_without_smart_charging_is_remembered_and_asked_again_after_a_boot(
+    background: Background, connect: Connect
+) -> None:
+    place = make_place("CP-201", "ocpp2.0.1")
+    begin(place)
+    station = connect(place.identity, "ocpp2.0.1")
+    order(place, 5.0)
+    known = Charger.objects.filter(identity=place.identity)
+    eventually(lambda: known.get().capabilities.get("smart_charging") is False)
+    region_id = Asset.objects.get(pk=place.asset_id).site.grid_node.region_id
+    owner_id = Vehicle.objects.get(pk=place.vehicle_id).owner_id
+    grant_consent(owner_id=owner_id, vehicle_id=place.vehicle_id, service="flexibility", now=now())
+    (left_out,) = fleet_snapshot(region_id=region_id, now=now()).assets
+    assert left_out.left_out_because == "uncontrollable"
+    accept(station)
+    boot = {"reason": "FirmwareUpdate", "chargingStation": {"vendorName": "Maker", "model": "Post"}}
+    background.run(station.call("BootNotification", boot))
+    eventually(lambda: known.get().capabilities.get("smart_charging") is True)
+
+
+def test_what_a_station_composes_is_asked_once_and_not_of_one_that_cannot(
+    background: Background, connect: Connect
+) -> None:
+    place = make_place("CP-16", "ocpp1.6")
+    begin(place)
+    station = connect(place.identity, "ocpp1.6")
+    accept(station)
+    for power_kw in (5.0, 6.0, 7.0):
+        order(place, power_kw)
+        eventually(lambda: command_of(place).state == "confirmed")
+    eventually(lambda: Charger.objects.get(identity=place.identity).capabilities.get("composite") is False)
+    assert [action for action, _ in station.calls].count("GetCompositeSchedule") == 1
