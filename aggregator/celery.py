@@ -10,7 +10,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aggregator.settings.base")
 
 app = Celery("aggregator")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-PACKAGES = ("fleet", "compute_market", "aggregator")
+PACKAGES = ("fleet", "grid", "compute_market", "aggregator")
 app.autodiscover_tasks(PACKAGES)
 
 

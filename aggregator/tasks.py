@@ -192,6 +192,20 @@ def request_plan(event_id: int) -> None:
         logger.error("planning of event %s waits for the next scheduled plan: %s", event_id, error)
 
 
+@shared_task(queue="plans")
+def answer_openadr_event(object_id: str) -> None:
+    """Let the portfolio answer an OpenADR event, and plan what it promised."""
+
+
+def request_openadr_answer(object_id: str) -> None:
+    """Ask for the portfolio's answer once the transaction has committed. Without the broker the clock's next stroke
+    brings it."""
+    try:
+        answer_openadr_event.delay_on_commit(object_id)
+    except OperationalError as error:
+        logger.error("the answer to OpenADR event %s waits: %s", object_id, error)
+
+
 @shared_task
 def book_finished_work() -> None:
     """Pay for verified computing."""

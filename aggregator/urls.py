@@ -3,13 +3,16 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from aggregator.api.openadr_host import HOST
 from aggregator.portal.views.accounts import change_language
+from grid.api.openadr.urls import vtn_addresses
 
 urlpatterns = [
     path("", include("aggregator.portal.urls")),
     path("i18n/setlang/", change_language, name="set_language"),
     path("admin/", admin.site.urls),
     path("oauth/", include("aggregator.api.oauth_urls")),
+    path("openadr3/3.1.0/", include(vtn_addresses(HOST))),
     path("api/compute/", include("compute_market.urls")),
     path("api/", include("aggregator.api.urls")),
 ]

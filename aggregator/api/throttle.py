@@ -29,8 +29,7 @@ class ClientThrottle(BaseThrottle):
 
     def allow_request(self, request: Request, view: Any) -> bool:
         """Whether this call is within the limit; counts it."""
-        kind = "reads" if request.method in SAFE_METHODS else "writes"
-        limit = settings.API_READS_PER_MINUTE if kind == "reads" else settings.API_WRITES_PER_MINUTE
+        kind, limit = self.kind_and_limit(request)
         at = time.time()
         window = int(at // WINDOW_S)
         key = f"throttle:{self._caller(request)}:{kind}:{window}"
@@ -43,6 +42,12 @@ class ClientThrottle(BaseThrottle):
         self.seconds_left = (window + 1) * WINDOW_S - at
         return calls <= limit
 
+    def kind_and_limit(self, request: Request) -> tuple[str, int]:
+        """What is counted together, and how many of it a minute has."""
+        if request.method in SAFE_METHODS:
+            return "reads", settings.API_READS_PER_MINUTE
+        return "writes", settings.API_WRITES_PER_MINUTE
+
     def wait(self) -> float:
         """Seconds until the next minute begins."""
         return self.seconds_left
@@ -50,3 +55,10 @@ class ClientThrottle(BaseThrottle):
     def _caller(self, request: Request) -> str:
         application_id = getattr(request.auth, "application_id", None)
         return f"client-{application_id}" if application_id is not None else f"address-{self.get_ident(request)}"
+
+
+class OpenAdrThrottle(ClientThrottle):
+    """The limit of OpenADR clients, `OPENADR_CALLS_PER_MINUTE`, for reads and writes together."""
+
+    def kind_and_limit(self, request: Request) -> tuple[str, int]:
+        return "openadr", settings.OPENADR_CALLS_PER_MINUTE

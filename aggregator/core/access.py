@@ -5,9 +5,26 @@ from __future__ import annotations
 SCOPES_OF_ROLE: dict[str, tuple[str, ...]] = {
     "operator": ("events:read", "events:write", "fleet:read", "settlements:read"),
     "tenant": ("jobs:read", "jobs:write"),
-    # business logic is the grid operator's side of OpenADR, a VEN only listens
-    "bl": ("events:read", "events:write", "settlements:read"),
-    "ven": ("events:read",),
+    # business logic is the grid operator's side of OpenADR; a VEN listens and reports
+    "bl": (
+        "events:read",
+        "events:write",
+        "settlements:read",
+        "read_all",
+        "read_bl",
+        "write_programs",
+        "write_events",
+        "write_subscriptions",
+        "write_vens",
+    ),
+    "ven": (
+        "events:read",
+        "read_targets",
+        "read_ven_objects",
+        "write_reports",
+        "write_subscriptions",
+        "write_vens",
+    ),
 }
 
 

@@ -140,6 +140,12 @@ REST_FRAMEWORK = {
 # Calls of one client per minute; beyond them it gets 429 until the next minute.
 API_READS_PER_MINUTE = env.int("API_READS_PER_MINUTE", default=12_000)
 API_WRITES_PER_MINUTE = env.int("API_WRITES_PER_MINUTE", default=1_200)
+# OpenADR clients poll and send in bursts; the limit is there for those that run wild.
+OPENADR_CALLS_PER_MINUTE = env.int("OPENADR_CALLS_PER_MINUTE", default=30_000)
+# Call-backs go to public HTTPS addresses. With this on, the loopback address may be called too, also without TLS.
+OPENADR_ALLOW_INSECURE_CALLBACKS = env.bool("OPENADR_ALLOW_INSECURE_CALLBACKS", default=False)
+# Under which addresses OpenADR clients reach the broker (mqtts://…); without any, notifications go by call-back alone.
+OPENADR_MQTT_URIS = env.list("OPENADR_MQTT_URIS", default=[])
 SPECTACULAR_SETTINGS = {
     "TITLE": "Vehicle-to-grid and idle-compute aggregator",
     "VERSION": "1",
@@ -168,6 +174,15 @@ OAUTH2_PROVIDER = {
         "settlements:read": "Read settlements",
         "jobs:read": "Read one's own computing jobs",
         "jobs:write": "Submit and cancel computing jobs",
+        "read_all": "OpenADR: read everything that is the operator's",
+        "read_bl": "OpenADR: read the broker's topics of whole collections",
+        "read_targets": "OpenADR: read programmes and events by granted targets",
+        "read_ven_objects": "OpenADR: read what is the node's own",
+        "write_programs": "OpenADR: write programmes",
+        "write_events": "OpenADR: write events",
+        "write_reports": "OpenADR: write reports",
+        "write_subscriptions": "OpenADR: write subscriptions",
+        "write_vens": "OpenADR: write nodes and resources",
     },
     "ACCESS_TOKEN_EXPIRE_SECONDS": 3600,
 }

@@ -1,8 +1,9 @@
 """The broker's password file: one line a user, in Mosquitto's `$7$` format, which our embedded broker reads too.
 
 The access rules need no file of their own per device, because they follow from the user's name:
-`platform` may everything below `v2g/`; a device may publish below `v2g/v1/devices/<identity>/up/` and subscribe below
-`v2g/v1/devices/<identity>/down/`; nobody else exists.
+`platform` may everything below `v2g/` and `openadr/`; a device may publish below `v2g/v1/devices/<identity>/up/` and
+subscribe below `v2g/v1/devices/<identity>/down/`; an OpenADR client may subscribe below `openadr/3.1.0/<clientID>/`;
+nobody else exists.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import secrets
 import signal
 import tempfile
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from common.errors import InvalidInput
 
 PLATFORM_USER = "platform"
 TOPIC_ROOT = "v2g/"
+OPENADR_ROOT = "openadr/"
 # Device passwords are long and random, and the broker hashes on every connection: no need of a slow hash.
 ITERATIONS = 2_000
 _SALT_BYTES = 12
@@ -32,8 +34,10 @@ _HASH = re.compile(r"\$7\$\d+\$[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]+")
 MOSQUITTO_ACL = f"""\
 user {PLATFORM_USER}
 topic readwrite {TOPIC_ROOT}#
+topic readwrite {OPENADR_ROOT}#
 pattern write {TOPIC_ROOT}v1/devices/%u/up/#
 pattern read {TOPIC_ROOT}v1/devices/%u/down/#
+pattern read {OPENADR_ROOT}3.1.0/%u/#
 """
 
 
@@ -78,10 +82,20 @@ def write_broker_credentials(path: Path | str, password_hashes: Mapping[str, str
 
 def update_password_file(path: Path, password_hashes: Mapping[str, str]) -> None:
     """Merge lines into a password file without checks; the supervisor writes the platform's own line with it."""
+    _rewrite(path, lambda users: users | dict(password_hashes))
+
+
+def forget_broker_users(path: Path | str, identities: Iterable[str]) -> None:
+    """Take users from a broker's password file; those that it does not hold are no matter."""
+    gone = set(identities)
+    _rewrite(Path(path), lambda users: {user: hashed for user, hashed in users.items() if user not in gone})
+
+
+def _rewrite(path: Path, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with Path(f"{path}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        users = read_password_file(path) | dict(password_hashes)
+        users = change(read_password_file(path))
         _replace(path, "".join(f"{user}:{password_hash}\n" for user, password_hash in sorted(users.items())))
     _ask_to_reload(path)
 

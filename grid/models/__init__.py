@@ -11,12 +11,26 @@ from grid.models.award import (
 from grid.models.baseline_rule import BaselineCheck, BaselineKind, BaselineMethod, BaselineRule
 from grid.models.dispute import DisputeState, SettlementDispute
 from grid.models.event import EventDirection, EventState, GridEvent
+from grid.models.openadr import (
+    AnswerState,
+    NotificationState,
+    OpenAdrAnswer,
+    OpenAdrBrokerLogin,
+    OpenAdrEvent,
+    OpenAdrNotification,
+    OpenAdrProgram,
+    OpenAdrReport,
+    OpenAdrResource,
+    OpenAdrSubscription,
+    OpenAdrVen,
+)
 from grid.models.price import EmissionFactor, EmissionFactorSeries, FactorKind, PricePoint, PriceSeries
 from grid.models.product import Assessment, MarketProduct, ProductDirection
 from grid.models.programme import Programme
 from grid.models.settlement import Settlement, SettlementShare, SettlementStep
 
 __all__ = [
+    "AnswerState",
     "Assessment",
     "AwardSettlement",
     "AwardSettlementSlot",
@@ -36,6 +50,16 @@ __all__ = [
     "GridEvent",
     "MarketAward",
     "MarketProduct",
+    "NotificationState",
+    "OpenAdrAnswer",
+    "OpenAdrBrokerLogin",
+    "OpenAdrEvent",
+    "OpenAdrNotification",
+    "OpenAdrProgram",
+    "OpenAdrReport",
+    "OpenAdrResource",
+    "OpenAdrSubscription",
+    "OpenAdrVen",
     "PricePoint",
     "PriceSeries",
     "ProductDirection",

@@ -26,6 +26,7 @@ from amqtt.session import Session
 
 PLATFORM_USER = "platform"
 TOPIC_ROOT = "v2g/"
+OPENADR_ROOT = "openadr/"
 logger = logging.getLogger("broker")
 
 
@@ -42,15 +43,16 @@ def password_matches(password: str, password_hash: str) -> bool:
 def may_publish(user: str, topic: str) -> bool:
     """Whether a user may send to a topic; wildcards never match a device's own branch."""
     if user == PLATFORM_USER:
-        return topic.startswith(TOPIC_ROOT)
+        return topic.startswith((TOPIC_ROOT, OPENADR_ROOT))
     return topic.startswith(f"{TOPIC_ROOT}v1/devices/{user}/up/")
 
 
 def may_subscribe(user: str, topic_filter: str) -> bool:
     """Whether a user may receive what a filter selects, or a message on that topic."""
     if user == PLATFORM_USER:
-        return topic_filter.startswith(TOPIC_ROOT)
-    return topic_filter.startswith(f"{TOPIC_ROOT}v1/devices/{user}/down/")
+        return topic_filter.startswith((TOPIC_ROOT, OPENADR_ROOT))
+    own = (f"{TOPIC_ROOT}v1/devices/{user}/down/", f"{OPENADR_ROOT}3.1.0/{user}/")
+    return topic_filter.startswith(own)
 
 
 class PasswordFilePlugin(BaseAuthPlugin):
