@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 
 from celery import Task, shared_task
 from django.core.cache import cache
@@ -17,10 +18,14 @@ from aggregator.core.dispatch import PlanCheckFailed, SolverFailed
 from aggregator.operations import baseline_watch, departures, fairness, plans, presence, settlements, work
 from aggregator.operations.award_settlements import settle_award_of
 from aggregator.operations.plans import PlanOutcome, PlanOvertaken
+from aggregator.queries.flexibility import portfolio_of_region
 from common.errors import PlatformError
 from fleet.queries.assets import region_ids
+from grid.operations.openadr.answers import answer_event, unanswered_events
+from grid.operations.openadr.promises import Outcome
 from grid.queries import event, events_to_settle, recently_settled_events
 from grid.queries.awards import awards_to_settle
+from grid.tasks import request_delivery
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +38,17 @@ SETTLE_AGAIN_WITHIN = timedelta(days=2)
 RECORD_DEPARTURES_EVERY_S = 300
 UPDATE_CONTRIBUTIONS_EVERY_S = 900
 UPDATE_PRESENCE_EVERY_S = 21_600
+ANSWER_EVERY_S = 10
 CLEAR_TOKENS_EVERY_S = 86_400
 # A planner that dies frees its region after this long.
 PLANNING_LOCK_S = 60
 
 BEAT_SCHEDULE = {
+    "answer-openadr-events": {
+        "task": "aggregator.tasks.answer_openadr_events",
+        "schedule": ANSWER_EVERY_S,
+        "options": {"expires": ANSWER_EVERY_S},
+    },
     "replan-all-regions": {"task": "aggregator.tasks.replan_all_regions", "schedule": REPLAN_EVERY_S},
     "settle-ended-events": {"task": "aggregator.tasks.settle_ended_events", "schedule": SETTLE_EVERY_S},
     "settle-ended-awards": {"task": "aggregator.tasks.settle_ended_awards", "schedule": SETTLE_EVERY_S},
@@ -195,6 +206,25 @@ def request_plan(event_id: int) -> None:
 @shared_task(queue="plans")
 def answer_openadr_event(object_id: str) -> None:
     """Let the portfolio answer an OpenADR event, and plan what it promised."""
+    now = timezone.now()
+    outcome = answer_event(object_id, portfolio=partial(portfolio_of_region, now=now), now=now)
+    plan_what_changed(outcome)
+    request_delivery()
+
+
+@shared_task
+def answer_openadr_events() -> None:
+    """Answer what is unanswered still."""
+    for object_id in unanswered_events():
+        answer_openadr_event.delay(object_id)
+
+
+def plan_what_changed(outcome: Outcome) -> None:
+    """Plan anew what an OpenADR event changed: events that were promised or called off, prices, factors."""
+    for grid_event_id in outcome.grid_event_ids:
+        request_plan(grid_event_id)
+    for region_id in outcome.region_ids:
+        replan_region.delay_on_commit(region_id, "signals")
 
 
 def request_openadr_answer(object_id: str) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fleet.core.flexibility import AvailableFlexibility, available_flexibility
 from fleet.queries.assets import FlexibleAsset, fleet_snapshot
 from fleet.queries.places import RegionView, regions
+from grid.core.openadr.wishes import Portfolio
 
 # for how long power is asked for, in hours, by the products that we know
 DURATIONS_H = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -45,6 +46,15 @@ class RegionFlexibility:
 def flexibility_now(*, now: datetime, region_code: str = "") -> list[RegionFlexibility]:
     """The flexibility of every region, or of one; a region that is not known has none."""
     return [_of_region(region, now) for region in regions() if not region_code or region.code == region_code]
+
+
+def portfolio_of_region(region_code: str, *, now: datetime) -> Portfolio:
+    """The same for one region, as an answer to an OpenADR event weighs it."""
+    found = flexibility_now(now=now, region_code=region_code)
+    if not found:
+        return Portfolio(0.0, ())
+    held = tuple((entry.duration_h, entry.reduction_kw, entry.increase_kw) for entry in found[0].held)
+    return Portfolio(found[0].power_kw, held)
 
 
 def _of_region(region: RegionView, now: datetime) -> RegionFlexibility:

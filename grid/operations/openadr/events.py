@@ -57,7 +57,7 @@ def delete_event(*, caller: Caller, event_id: str, now: datetime) -> tuple[dict[
     """
     row = _own(caller, event_id)
     announce(row, "DELETE", now=now)
-    called_off = withdraw_answers(row, now=now)
+    called_off = list(withdraw_answers(row, now=now).grid_event_ids)
     shown = represent(row)
     row.delete()
     return shown, called_off

@@ -7,11 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F, Q
 
 from grid.core.openadr.text import storable
 from grid.models import OpenAdrProgram
 from grid.operations.openadr.answers import withdraw_answers
 from grid.operations.openadr.notifications import announce
+from grid.operations.openadr.portfolio_node import enrol_portfolio
 from grid.operations.openadr.recording import content, stored_targets, unique_name
 from grid.queries.openadr.objects import Caller, not_found
 from grid.queries.openadr.representations import represent
@@ -26,6 +28,7 @@ def create_program(*, caller: Caller, body: Mapping[str, Any], now: datetime) ->
     """
     row = OpenAdrProgram(operator_client_id=caller.client_id, operator_name=caller.name, created_at=now)
     _write(row, body, now)
+    enrol_portfolio(row, now=now)
     announce(row, "CREATE", now=now)
     return represent(row)
 
@@ -40,8 +43,9 @@ def update_program(*, caller: Caller, program_id: str, body: Mapping[str, Any], 
     """
     row = _own(caller, program_id)
     _write(row, body, now)
-    # what binds its events to the portfolio may have changed
-    row.events.update(answered_revision=0)
+    enrol_portfolio(row, now=now)
+    # what binds its events to the portfolio may have changed: they are answered anew
+    row.events.filter(Q(ends_at=None) | Q(ends_at__gt=now)).update(revision=F("revision") + 1)
     announce(row, "UPDATE", now=now)
     return represent(row)
 
@@ -59,7 +63,7 @@ def delete_program(*, caller: Caller, program_id: str, now: datetime) -> tuple[d
     called_off: list[int] = []
     for event in row.events.select_related("program").order_by("id"):
         announce(event, "DELETE", now=now)
-        called_off += withdraw_answers(event, now=now)
+        called_off += withdraw_answers(event, now=now).grid_event_ids
     announce(row, "DELETE", now=now)
     shown = represent(row)
     row.delete()
