@@ -16,6 +16,7 @@ from aggregator.core.margin import with_margin_kw
 from aggregator.operations.baselines import event_baseline, target_power_kw
 from aggregator.operations.departures import Departure, presence_of, ready_steps
 from aggregator.operations.presence import presence_deviation
+from aggregator.operations.rebound import events_that_rebound, rebound_targets
 from common.clock import Interval
 from common.horizon import FineRange, Horizon, build_horizon
 from compute_market.queries import compute_value
@@ -217,6 +218,26 @@ def _event_targets(
     return tuple(targets)
 
 
+def _rebound_targets(
+    events: Sequence[EventPlanInput],
+    snapshot: FleetSnapshot,
+    steered: Sequence[FlexibleAsset],
+    horizon: Horizon,
+    price_per_kwh: NDArray[np.float64],  # [step]
+    where_and_when: tuple[int, datetime],
+) -> tuple[EventTarget, ...]:
+    region_id, now = where_and_when
+    planned = [(item.event, item.participants, item.baseline_kw) for item in events]
+    return rebound_targets(
+        events_that_rebound(region_id=region_id, planned=planned, now=now),
+        steered=steered,
+        power_of={asset.asset_id: asset.power_kw for asset in snapshot.assets},
+        busy=[(item.event.starts_at, item.event.ends_at) for item in events],
+        horizon=horizon,
+        price_per_kwh=price_per_kwh,
+    )
+
+
 def _with_margins(
     targets: Sequence[EventTarget],
     events: Sequence[EventPlanInput],
@@ -294,16 +315,18 @@ def build_plan_inputs(
             base_load_kw[site_row[asset.site_id]] += asset.charge_kw
     hold = baseline_hold(steered, horizon, chosen, now)
     assets = asset_arrays(steered, horizon, site_row, node_row, hold, departures)
-    targets = _event_targets(chosen, snapshot, steered, horizon)
+    price_now = price_per_step(horizon, prices)
     margins: tuple[EventMargin, ...] = ()
+    targets = _event_targets(chosen, snapshot, steered, horizon)
     if departures and targets:
         presence = presence_of(steered, departures, horizon)
         deviation = presence_deviation(region_id=region_id, horizon=horizon, probability=settings.PLAN_PROBABILITY)
         targets, margins = _with_margins(targets, chosen, assets, presence, deviation)
+    targets += _rebound_targets(chosen, snapshot, steered, horizon, price_now, (region_id, now))
     problem = DispatchProblem(
         assets=assets,
         horizon=horizon,
-        price_per_kwh=price_per_step(horizon, prices),
+        price_per_kwh=price_now,
         sites=SiteLimits.constant(
             [site.site_id for site in snapshot.sites],
             steps=horizon.steps,

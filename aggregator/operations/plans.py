@@ -11,7 +11,7 @@ import numpy as np
 from django.conf import settings
 from django.db import transaction
 
-from aggregator.core.dispatch import DispatchPlan, plan_in_full
+from aggregator.core.dispatch import DispatchPlan, MissKind, plan_in_full
 from aggregator.core.fairness import at_true_cost, in_fair_order
 from aggregator.core.plan import is_news, joined_steps, practicable_kw
 from aggregator.models import Plan, PlannedSchedule
@@ -125,7 +125,9 @@ def _keep(
         raise PlanOvertaken("a newer plan of this region was kept meanwhile", remedy="Nothing to do: it stands.")
     problem = inputs.problem
     targets = [
-        [None if np.isnan(value) else float(value) for value in target.target_power_kw] for target in problem.targets
+        [None if np.isnan(value) else float(value) for value in target.target_power_kw]
+        for target in problem.targets
+        if target.missed_as is MissKind.EVENT_TARGET
     ]
     record = Plan.objects.create(
         region_id=region_id,

@@ -209,6 +209,12 @@ PLAN_PROBABILITY = env.float("PLAN_PROBABILITY", default=0.95)
 # Among assets of nearly equal cost those go first whose owners were called least: so much of the mean price is "nearly".
 FAIRNESS_FRACTION = env.float("FAIRNESS_FRACTION", default=0.02)
 
+# After a reduction its participants may draw so much of its target above their baseline, for so long; a kWh beyond it
+# costs so much of the mean price.
+REBOUND_FRACTION = env.float("REBOUND_FRACTION", default=0.5)
+REBOUND_S = env.int("REBOUND_S", default=3600)
+REBOUND_PRICE_FRACTION = env.float("REBOUND_PRICE_FRACTION", default=1.0)
+
 # Idle computing. A lease that is not renewed for COMPUTE_LEASE_S is lost; agents report work, save their state and look
 # for jobs this often. Prices by currency: energy per kWh where an owner names none, wear of a computer per cpu-hour.
 COMPUTE_LEASE_S = env.int("COMPUTE_LEASE_S", default=20)

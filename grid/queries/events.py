@@ -131,6 +131,14 @@ def open_events(*, region_id: int | None = None, now: datetime) -> list[EventVie
     return [event_view(row) for row in rows.order_by("starts_at", "pk")]
 
 
+def ended_events(*, region_id: int, ended_after: datetime, now: datetime) -> list[EventView]:
+    """Events of a region that were not called off and ended lately, by start."""
+    rows = GridEvent.objects.select_related("programme__region").filter(
+        programme__region_id=region_id, ends_at__gt=ended_after, ends_at__lte=now
+    )
+    return [event_view(row) for row in rows.exclude(state=EventState.CANCELLED).order_by("starts_at", "pk")]
+
+
 def event_windows(*, region_id: int, starts_at: datetime, ends_at: datetime) -> list[tuple[datetime, datetime]]:
     """When events of a region that were not called off ran, within an interval: such days are left out of baselines."""
     rows = GridEvent.objects.filter(

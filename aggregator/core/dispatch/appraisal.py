@@ -219,9 +219,7 @@ def _missed_targets(problem: DispatchProblem, power_kw: Numbers, computing_kw: N
             for step in np.flatnonzero((off_kw > NEGLIGIBLE_KW) & (side_price > 0)):
                 kw, price = float(off_kw[step]), float(side_price[step])
                 reason = f"{kw:.1f} kW {word} the target of {float(target.target_power_kw[step]):.1f} kW"
-                yield _missed(
-                    problem, MissKind.EVENT_TARGET, int(step), kw, reason, price=price, event_id=target.event_id
-                )
+                yield _missed(problem, target.missed_as, int(step), kw, reason, price=price, event_id=target.event_id)
 
 
 def _missed_reserves(problem: DispatchProblem, reserve_kw: dict[str, Numbers]) -> Iterator[MissedPromise]:

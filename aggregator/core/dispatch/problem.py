@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aggregator.core.dispatch.result import MissKind
 from common.errors import InvalidInput
 from common.horizon import Horizon
 from fleet.core.flexibility import FlexibleAssets
@@ -105,6 +106,7 @@ class EventTarget:
             EXACTLY.
         participates: which assets count; None for all.
         includes_computing: whether the power of idle computing counts.
+        missed_as: which promise is missed when the target is.
     """
 
     event_id: Any
@@ -114,6 +116,7 @@ class EventTarget:
     excess_price_per_kwh: Numbers | float | None = None  # [step] or one
     participates: NDArray[np.bool_] | None = None  # [asset]
     includes_computing: bool = True
+    missed_as: MissKind = MissKind.EVENT_TARGET
 
 
 @dataclass(frozen=True, eq=False)

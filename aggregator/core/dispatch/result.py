@@ -35,6 +35,7 @@ class MissKind(StrEnum):
     PORTFOLIO_IMPORT_LIMIT = "portfolio_import_limit"
     PORTFOLIO_EXPORT_LIMIT = "portfolio_export_limit"
     EVENT_TARGET = "event_target"
+    REBOUND = "rebound"  # power after an event above what it may rise to
     RESERVE = "reserve"
 
 

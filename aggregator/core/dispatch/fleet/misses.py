@@ -97,7 +97,7 @@ def missed_rows(statement: Statement, dispatch: Dispatch) -> Iterator[MissedProm
             event_id = targets[block - 1].event_id if block else None
             what = "the portfolio's limit" if block == 0 else f"the target of event {event_id}"
             yield MissedPromise(
-                kind if block == 0 else MissKind.EVENT_TARGET,
+                kind if block == 0 else targets[block - 1].missed_as,
                 int(step),
                 kw,
                 kwh,
