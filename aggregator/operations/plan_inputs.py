@@ -21,6 +21,7 @@ from common.clock import Interval
 from common.horizon import FineRange, Horizon, build_horizon
 from compute_market.queries import compute_value
 from fleet.core.flexibility import FlexibleAssets
+from fleet.core.power_curves import curve_points
 from fleet.queries.assets import FleetSnapshot, FlexibleAsset
 from grid.queries import EventView, PriceSlot
 
@@ -170,6 +171,7 @@ def asset_arrays(
         fixed_power_kw=np.where(hold, power_kw[:, None], np.nan) if hold.any() else None,
         holds_reserve=np.array([asset.kind == "pack" for asset in assets], dtype=bool),
         ready_step=ready_steps(assets, departures, horizon, departure_step),
+        charge_curve=curve_points([asset.charge_curve for asset in assets]),
     )
 
 

@@ -65,19 +65,28 @@ class ChargingCurve:
     constant-current and constant-voltage phases of a lithium cell, as chargers show them.
 
     Attributes:
-        taper_from_fraction: state of charge from which the power falls, in (0, 1].
+        taper_from_fraction: state of charge from which the power falls, in (0, 1]; of one battery or of several.
         full_power_fraction: part of the full power that is still taken at 100 %, in (0, 1].
     """
 
-    taper_from_fraction: float = 1.0
-    full_power_fraction: float = 1.0
+    taper_from_fraction: ArrayLike = 1.0
+    full_power_fraction: ArrayLike = 1.0
 
     def accepted_fraction(self, soc_fraction: ArrayLike) -> Numbers:
         """Part of the full charging power that is accepted at a state of charge; zero when full."""
         soc = np.asarray(soc_fraction, dtype=np.float64)
-        span = max(1.0 - self.taper_from_fraction, 1e-9)
-        falling = 1.0 - (1.0 - self.full_power_fraction) * np.clip((soc - self.taper_from_fraction) / span, 0.0, 1.0)
+        start, full_part = np.asarray(self.taper_from_fraction), np.asarray(self.full_power_fraction)
+        falling = 1.0 - (1.0 - full_part) * np.clip((soc - start) / np.maximum(1.0 - start, 1e-9), 0.0, 1.0)
         return np.where(soc >= 1.0, 0.0, falling)
+
+
+def taper_points(
+    *, taper_from_fraction: float, full_power_fraction: float, capacity_kwh: float, full_kw: float
+) -> tuple[tuple[float, float], ...]:
+    """The same curve as points (kWh, kW) of one battery, as `power_curves` takes them; none if its power never falls."""
+    if taper_from_fraction >= 1.0 or full_power_fraction >= 1.0:
+        return ()
+    return (taper_from_fraction * capacity_kwh, full_kw), (capacity_kwh, full_power_fraction * full_kw)
 
 
 def deliverable_power_kw(

@@ -32,6 +32,8 @@ class PortfolioModel:
     max_discharge_kw: float
     charge_efficiency: float
     discharge_efficiency: float
+    taper_from_fraction: float = 1.0
+    full_power_fraction: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class PortfolioPack:
     discharge_efficiency: float
     wear_per_kwh: float
     full_cycles: float
+    taper_from_fraction: float = 1.0
+    full_power_fraction: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

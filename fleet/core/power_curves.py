@@ -12,6 +12,8 @@ there can be held from the first moment to the last.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -80,9 +82,11 @@ def most_held_kw(lines: Numbers, energy_kwh: Numbers, kwh_per_kw: Numbers) -> Nu
     return np.maximum(least, 0.0)
 
 
-def curve_points(rows: list[list[tuple[float, float]]]) -> Numbers:  # [asset, point, 2]
-    """Points of every asset, an empty list for one without a curve, as one array."""
-    points = np.full((len(rows), max((len(row) for row in rows), default=0), 2), np.nan)
+def curve_points(rows: Sequence[Sequence[tuple[float, float]]]) -> Numbers | None:  # [asset, point, 2]
+    """Points of every asset, nothing for one without a curve, as one array; None if no asset has a curve."""
+    if not any(rows):
+        return None
+    points = np.full((len(rows), max(len(row) for row in rows), 2), np.nan)
     for number, row in enumerate(rows):
         if row:
             points[number, : len(row)] = row

@@ -58,6 +58,8 @@ class Pack(models.Model):
     max_discharge_kw = models.FloatField()
     charge_efficiency = models.FloatField(default=0.92)
     discharge_efficiency = models.FloatField(default=0.92)
+    taper_from_fraction = models.FloatField(default=1, help_text="state of charge from which charging slows down")
+    full_power_fraction = models.FloatField(default=1, help_text="part of the charging power that is left at 100 %")
     minimum_soc_fraction = models.FloatField(default=0.1)
     wear_per_kwh = models.DecimalField(max_digits=10, decimal_places=4, default=0)
     soc_fraction = models.FloatField(null=True, blank=True)
@@ -83,7 +85,11 @@ class Pack(models.Model):
                 & Q(charge_efficiency__lte=1)
                 & Q(discharge_efficiency__gt=0)
                 & Q(discharge_efficiency__lte=1)
-                & Q(minimum_soc_fraction__range=(0, 1)),
+                & Q(minimum_soc_fraction__range=(0, 1))
+                & Q(taper_from_fraction__gt=0)
+                & Q(taper_from_fraction__lte=1)
+                & Q(full_power_fraction__gt=0)
+                & Q(full_power_fraction__lte=1),
                 name="pack_physical",
             ),
             models.CheckConstraint(

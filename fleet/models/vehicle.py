@@ -15,6 +15,8 @@ class VehicleModel(models.Model):
     max_discharge_kw = models.FloatField(default=0, help_text="zero if the car cannot discharge")
     charge_efficiency = models.FloatField(default=0.92)
     discharge_efficiency = models.FloatField(default=0.92)
+    taper_from_fraction = models.FloatField(default=1, help_text="state of charge from which charging slows down")
+    full_power_fraction = models.FloatField(default=1, help_text="part of the charging power that is left at 100 %")
     consumption_kwh_per_km = models.FloatField(default=0.16)
 
     class Meta:
@@ -27,7 +29,11 @@ class VehicleModel(models.Model):
                 & Q(charge_efficiency__gt=0)
                 & Q(charge_efficiency__lte=1)
                 & Q(discharge_efficiency__gt=0)
-                & Q(discharge_efficiency__lte=1),
+                & Q(discharge_efficiency__lte=1)
+                & Q(taper_from_fraction__gt=0)
+                & Q(taper_from_fraction__lte=1)
+                & Q(full_power_fraction__gt=0)
+                & Q(full_power_fraction__lte=1),
                 name="vehicle_model_physical",
             ),
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -37,6 +38,17 @@ from fleet.operations.secrets import hash_secret
 
 TERMS_VERSION = "2026-11"
 BATCH = 5000
+# what a drawn pack and its row call the same
+PACK_PHYSICS = (
+    "nameplate_kwh",
+    "state_of_health_fraction",
+    "max_charge_kw",
+    "max_discharge_kw",
+    "charge_efficiency",
+    "discharge_efficiency",
+    "taper_from_fraction",
+    "full_power_fraction",
+)
 
 
 class PortfolioAlreadyStored(Conflict):
@@ -114,15 +126,7 @@ def _store_cars(portfolio: Portfolio, sites: dict[str, Site], owners: dict[str, 
     model_rows = _bulk(
         VehicleModel,
         [
-            VehicleModel(
-                make=model.make,
-                name=model.name,
-                battery_capacity_kwh=model.battery_capacity_kwh,
-                max_charge_kw=model.max_charge_kw,
-                max_discharge_kw=model.max_discharge_kw,
-                charge_efficiency=model.charge_efficiency,
-                discharge_efficiency=model.discharge_efficiency,
-            )
+            VehicleModel(**asdict(model))  # the fields have the same names
             for model in dict.fromkeys(car.model for car in cars)
         ],
     )
@@ -246,13 +250,8 @@ def _store_hub(portfolio: Portfolio, sites: dict[str, Site], now: datetime) -> N
                     device_id=pack.device_id,
                     origin=pack.origin,
                     serial_number=pack.serial_number,
-                    nameplate_kwh=pack.nameplate_kwh,
-                    state_of_health_fraction=pack.state_of_health_fraction,
-                    max_charge_kw=pack.max_charge_kw,
-                    max_discharge_kw=pack.max_discharge_kw,
-                    charge_efficiency=pack.charge_efficiency,
-                    discharge_efficiency=pack.discharge_efficiency,
                     wear_per_kwh=round(pack.wear_per_kwh, 4),
+                    **{name: getattr(pack, name) for name in PACK_PHYSICS},
                 )
                 for asset, pack in zip(assets, inverter.packs, strict=True)
             ],

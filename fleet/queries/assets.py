@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Exists, OuterRef, Q
 
+from fleet.core.battery import taper_points
 from fleet.models import (
     Asset,
     AssetKind,
@@ -24,6 +25,7 @@ from fleet.models import (
     Region,
     Site,
     Vehicle,
+    VehicleModel,
 )
 from fleet.queries.charging_limits import UNLIMITED, OutsideLimit, outside_limits
 from fleet.queries.commands import refusing_assets
@@ -41,8 +43,9 @@ class FlexibleAsset:
     """One asset at one moment. Energies in kWh in the battery, powers in kW at the meter, + into the asset.
 
     `left_out_because` is empty for an asset that planning may steer; otherwise it says why not, in a word that the
-    console translates: no_consent, offline, fault, testing, refuses, stale, emergency,
-    uncontrollable.
+    console translates: no_consent, offline, fault, testing, refuses, stale, emergency, uncontrollable. `charge_curve`
+    are points (kWh, kW) of the power that the battery takes, see `fleet.core.power_curves`; none if it does not depend on
+    the energy.
     """
 
     asset_id: int
@@ -68,6 +71,7 @@ class FlexibleAsset:
     wear_per_kwh: float
     charge_now: bool
     left_out_because: str
+    charge_curve: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +205,16 @@ def _vehicle_asset(session: ChargingSession, vehicle: Vehicle, known: _Circumsta
         wear_per_kwh=float(vehicle.wear_per_kwh),
         charge_now=goal is not None and goal.charge_now_until is not None and goal.charge_now_until > known.now,
         left_out_because=known.left_out_because(asset),
+        charge_curve=_charge_curve(model, capacity_kwh),
+    )
+
+
+def _charge_curve(source: VehicleModel | Pack, capacity_kwh: float) -> tuple[tuple[float, float], ...]:
+    return taper_points(
+        taper_from_fraction=source.taper_from_fraction,
+        full_power_fraction=source.full_power_fraction,
+        capacity_kwh=capacity_kwh,
+        full_kw=source.max_charge_kw,
     )
 
 
@@ -234,6 +248,7 @@ def _pack_asset(pack: Pack, known: _Circumstances, inverter_part: tuple[float, f
         wear_per_kwh=float(pack.wear_per_kwh),
         charge_now=False,
         left_out_because=known.left_out_because(asset),
+        charge_curve=_charge_curve(pack, capacity_kwh),
     )
 
 

@@ -9,9 +9,8 @@ import numpy as np
 
 from common.units import seconds_to_hours
 from fleet.core.battery import ChargingCurve, deliverable_power_kw, energy_after_step, power_for_energy_change
-from fleet.twin.world import WorldCar
+from fleet.twin.world import CAR_FULL_POWER_FRACTION, CAR_TAPER_FROM_FRACTION, WorldCar
 
-CURVE = ChargingCurve(taper_from_fraction=0.8, full_power_fraction=0.4)
 # from standing still to full power
 RAMP_S = 1.0
 
@@ -61,6 +60,8 @@ class SimulatedCar:
     target_soc_fraction: float = 0.8
     floor_soc_fraction: float = 0.3
     departure_in_s: float = 36_000.0
+    taper_from_fraction: float = CAR_TAPER_FROM_FRACTION
+    full_power_fraction: float = CAR_FULL_POWER_FRACTION
     power_kw: float = 0.0
 
     @classmethod
@@ -78,6 +79,8 @@ class SimulatedCar:
             target_soc_fraction=car.target_soc_fraction,
             floor_soc_fraction=car.floor_soc_fraction,
             departure_in_s=car.departure_in_s,
+            taper_from_fraction=car.taper_from_fraction,
+            full_power_fraction=car.full_power_fraction,
         )
 
     @property
@@ -112,7 +115,7 @@ def advance_cars(cars: Sequence[SimulatedCar], offers: Sequence[PowerOffer], *, 
     if not cars or step_s <= 0:
         return
     step_h = seconds_to_hours(step_s)
-    power_kw, energy_kwh, capacity_kwh, floor_soc, charge_eff, discharge_eff = np.array(
+    power_kw, energy_kwh, capacity_kwh, floor_soc, charge_eff, discharge_eff, full_kw, taper_from, full_part = np.array(
         [
             (
                 car.power_kw,
@@ -121,6 +124,9 @@ def advance_cars(cars: Sequence[SimulatedCar], offers: Sequence[PowerOffer], *, 
                 car.floor_soc_fraction,
                 car.charge_efficiency,
                 car.discharge_efficiency,
+                car.max_charge_kw,
+                car.taper_from_fraction,
+                car.full_power_fraction,
             )
             for car in cars
         ]
@@ -131,6 +137,8 @@ def advance_cars(cars: Sequence[SimulatedCar], offers: Sequence[PowerOffer], *, 
             for car, offer in zip(cars, offers, strict=True)
         ]
     ).T
+    # the curve is the battery's own: a weaker EVSE is not slowed down before the car is
+    taken_kw = full_kw * ChargingCurve(taper_from, full_part).accepted_fraction(energy_kwh / capacity_kwh)
     reach_kw = np.array([max(car.max_charge_kw, car.max_discharge_kw) for car in cars]) * step_s / RAMP_S
     ramped_kw = power_kw + np.clip(wanted_kw - power_kw, -reach_kw, reach_kw)
     power_kw = deliverable_power_kw(
@@ -138,12 +146,11 @@ def advance_cars(cars: Sequence[SimulatedCar], offers: Sequence[PowerOffer], *, 
         energy_kwh=energy_kwh,
         capacity_kwh=capacity_kwh,
         floor_kwh=floor_soc * capacity_kwh,
-        charge_kw=charge_kw,
+        charge_kw=np.minimum(charge_kw, taken_kw),
         discharge_kw=discharge_kw,
         step_h=step_h,
         charge_efficiency=charge_eff,
         discharge_efficiency=discharge_eff,
-        curve=CURVE,
     )
     energy_kwh = energy_after_step(
         energy_kwh, power_kw, step_h=step_h, charge_efficiency=charge_eff, discharge_efficiency=discharge_eff

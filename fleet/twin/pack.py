@@ -24,7 +24,6 @@ MINIMUM_SOC_FRACTION = 0.05
 METER_NOISE_KW = 0.004
 SOUND_CELL_SPREAD_V = 0.02
 CELL_EMPTY_V, CELL_FULL_V = 3.3, 4.15
-CURVE = ChargingCurve(taper_from_fraction=0.9, full_power_fraction=0.3)
 
 AMBIENT_C = 22.0
 # Cells and casing of a small car: about 10 kg and 10 kJ/K per kWh of nameplate, cooled by air within hours.
@@ -48,6 +47,10 @@ class PackBank:
         self.max_discharge_kw = np.array([pack.max_discharge_kw for pack in packs])
         self.charge_efficiency = np.array([pack.charge_efficiency for pack in packs])
         self.discharge_efficiency = np.array([pack.discharge_efficiency for pack in packs])
+        self.curve = ChargingCurve(
+            np.array([pack.taper_from_fraction for pack in packs]),
+            np.array([pack.full_power_fraction for pack in packs]),
+        )
         self.temperature_c = np.array([pack.temperature_c for pack in packs], dtype=np.float64)
         self.power_kw = np.zeros(count)
         # as the inverter's own meter shows it: with a little noise while it runs
@@ -124,7 +127,7 @@ class PackBank:
             step_h=step_h,
             charge_efficiency=self.charge_efficiency,
             discharge_efficiency=self.discharge_efficiency,
-            curve=CURVE,
+            curve=self.curve,
         )
         before_kwh = self.energy_kwh
         self.energy_kwh = energy_after_step(

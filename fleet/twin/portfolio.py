@@ -21,6 +21,12 @@ from fleet.core.portfolio import (
 )
 from fleet.twin.arrivals import draw_parked, remaining_h
 from fleet.twin.vehicle_catalogue import CatalogueModel, vehicle_catalogue
+from fleet.twin.world import (
+    CAR_FULL_POWER_FRACTION,
+    CAR_TAPER_FROM_FRACTION,
+    PACK_FULL_POWER_FRACTION,
+    PACK_TAPER_FROM_FRACTION,
+)
 
 LOOPBACK = "127.0.0.1"
 HUB_PACKS = 148
@@ -214,6 +220,8 @@ def _portfolio_model(model: CatalogueModel) -> PortfolioModel:
         model.max_discharge_kw,
         model.charge_efficiency,
         model.discharge_efficiency,
+        CAR_TAPER_FROM_FRACTION,
+        CAR_FULL_POWER_FRACTION,
     )
 
 
@@ -257,6 +265,8 @@ def _draw_hub(generator: np.random.Generator, ports: Sequence[int]) -> tuple[Por
                     discharge_efficiency=float(np.round(generator.uniform(0.93, 0.96), 4)),
                     wear_per_kwh=PACK_WEAR_PER_KWH,
                     full_cycles=float(np.round(generator.uniform(700, 1900))),
+                    taper_from_fraction=PACK_TAPER_FROM_FRACTION,
+                    full_power_fraction=PACK_FULL_POWER_FRACTION,
                 )
             )
         inverters.append(

@@ -58,6 +58,8 @@ def _car(car: PortfolioCar) -> dict[str, Any]:
         "max_discharge_kw": car.model.max_discharge_kw if car.bidirectional else 0.0,
         "charge_efficiency": car.model.charge_efficiency,
         "discharge_efficiency": car.model.discharge_efficiency,
+        "taper_from_fraction": car.model.taper_from_fraction,
+        "full_power_fraction": car.model.full_power_fraction,
         "plug_in_s": car.plug_in_s,
         "unplug_s": car.unplug_s,
         "departure_in_s": car.departure_in_s,

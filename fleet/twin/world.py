@@ -16,6 +16,11 @@ from typing import Any, TypeVar
 
 from common.errors import InvalidInput
 
+# How the power falls as cells fill: constant current, then constant voltage, as chargers show it. What the twin assumes
+# of cars and packs that say nothing else.
+CAR_TAPER_FROM_FRACTION, CAR_FULL_POWER_FRACTION = 0.8, 0.4
+PACK_TAPER_FROM_FRACTION, PACK_FULL_POWER_FRACTION = 0.9, 0.3
+
 OCPP_PROTOCOLS = ("ocpp1.6", "ocpp2.0.1", "ocpp2.1")
 PROTOCOLS = (*OCPP_PROTOCOLS, "mqtt")
 FRAMINGS = ("tcp", "rtu_over_tcp")
@@ -72,6 +77,8 @@ class WorldCar:
     departure_in_s: float = 36_000.0
     target_soc_fraction: float = 0.8
     floor_soc_fraction: float = 0.3
+    taper_from_fraction: float = CAR_TAPER_FROM_FRACTION
+    full_power_fraction: float = CAR_FULL_POWER_FRACTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,8 @@ class WorldPack:
     discharge_efficiency: float = 0.94
     temperature_c: float = 25.0
     serial_number: str = ""
+    taper_from_fraction: float = PACK_TAPER_FROM_FRACTION
+    full_power_fraction: float = PACK_FULL_POWER_FRACTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +253,8 @@ def _check_values(world: World) -> None:
     for index, car in enumerate(world.cars):
         here = f"cars[{index}]"
         _require(car.battery_capacity_kwh > 0, f"{here}.battery_capacity_kwh", "it must be above 0")
+        tapers = 0 < car.taper_from_fraction <= 1 and 0 < car.full_power_fraction <= 1
+        _require(tapers, f"{here}.taper_from_fraction, full_power_fraction", "both are above 0 and at most 1")
         for name in ("soc_fraction", "target_soc_fraction", "floor_soc_fraction"):
             _require(0 <= getattr(car, name) <= 1, f"{here}.{name}", "it must lie between 0 and 1")
         for name in ("charge_efficiency", "discharge_efficiency"):

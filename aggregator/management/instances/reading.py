@@ -135,7 +135,7 @@ def _curve(
             unreadable[row] = True
     file.refuse(unreadable, name, "points kWh:kW with spaces between, such as “48:11 60:4.4”, or nothing")
     points = curve_points(rows)
-    if not points.shape[1]:
+    if points is None:
         return None
     bad, expected = fault(points)
     file.refuse(bad, name, f"two points or more, with {expected}")

@@ -9,7 +9,7 @@ import pytest
 
 from aggregator.models import Plan, PlannedSchedule
 from aggregator.operations.plans import PlanOvertaken, plan_event, plan_region
-from fleet.models import Asset, ChargingSession, Consent, DeviceCommand, Region, Site, VehicleGoal
+from fleet.models import Asset, ChargingSession, Consent, DeviceCommand, Region, Site, VehicleGoal, VehicleModel
 from fleet.queries.assets import fleet_snapshot
 from grid.operations.events import record_event
 from grid.queries import EventView, event
@@ -232,3 +232,20 @@ def test_a_region_too_large_for_the_exact_programme_is_planned_to_a_proven_gap(t
     assert event_power_kw(plan, planned) == pytest.approx([planned.baseline_kw - 900.0] * 4, abs=18.0)
     assert outcome.schedules_queued > 0
     assert PlannedSchedule.objects.filter(plan=plan).count() == 520 + 148
+
+
+def test_no_car_is_planned_to_take_more_than_its_model_does_when_nearly_full(region: Region) -> None:
+    VehicleModel.objects.update(taper_from_fraction=0.5, full_power_fraction=0.1)
+    assets = {a.asset_id: a for a in fleet_snapshot(region_id=region.pk, now=NOW).assets}
+    plan = Plan.objects.get(pk=plan_region(region_id=region.pk, trigger="schedule", now=NOW).plan_id)
+    near_full = 0
+    for schedule in plan.schedules.all():
+        asset = assets[schedule.asset_id]
+        (from_kwh, full_kw), (to_kwh, least_kw) = asset.charge_curve
+        if asset.kind != "evse":
+            continue
+        energy_kwh, power_kw = np.array(schedule.energy_kwh), np.array(schedule.power_kw)
+        allowed_kw = full_kw + (energy_kwh - from_kwh) * (least_kw - full_kw) / (to_kwh - from_kwh)
+        assert np.all(power_kw <= allowed_kw + 0.01)
+        near_full += int(np.any((power_kw > 0.1) & (energy_kwh > from_kwh)))
+    assert near_full > 0
