@@ -15,7 +15,9 @@ from fleet.operations.authority import load_authority
 from fleet.operations.capacity_tests import finish_capacity_tests, record_health_from_use
 from fleet.operations.certificates import renew_expiring_certificates, sign_waiting_requests
 from fleet.operations.compliance import judge_compliance
+from fleet.operations.missing_events import ask_for_missing_events
 from fleet.operations.priority import end_priority
+from fleet.operations.reservations import expire_reservations
 from fleet.operations.retention import MESSAGES, READINGS, drop_old_partitions, ensure_partitions
 from fleet.queries.packs import pack_ids
 
@@ -28,6 +30,7 @@ BEAT_SCHEDULE = {
     "fleet-judge-compliance": {"task": "fleet.judge_compliance", "schedule": 10.0, "options": {"expires": 10}},
     # a station that has asked waits for its certificate
     "fleet-sign-certificates": {"task": "fleet.sign_certificates", "schedule": 10.0, "options": {"expires": 10}},
+    "fleet-upkeep-stations": {"task": "fleet.upkeep_stations", "schedule": 60.0, "options": {"expires": 60}},
     "fleet-renew-certificates": {"task": "fleet.renew_certificates", "schedule": 3600.0},
     "fleet-finish-capacity-tests": {"task": "fleet.finish_capacity_tests", "schedule": 300.0},
     "fleet-estimate-health": {"task": "fleet.estimate_health", "schedule": 86_400.0},
@@ -66,6 +69,14 @@ def sign_certificates() -> None:
         logger.error("certificates cannot be signed: %s", error)
         return
     sign_waiting_requests(authority=authority, now=datetime.now(UTC))
+
+
+@shared_task(name="fleet.upkeep_stations")
+def upkeep_stations() -> None:
+    """Close reservations that are over, and ask for events of transactions that have not come."""
+    now = datetime.now(UTC)
+    expire_reservations(now=now)
+    ask_for_missing_events(now=now)
 
 
 @shared_task(name="fleet.renew_certificates")

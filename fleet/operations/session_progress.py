@@ -6,6 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import connection
+from psycopg.types.multirange import Multirange
+from psycopg.types.range import Range
+
+from fleet.core.sequences import with_number
+from fleet.models import ChargingSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +29,17 @@ def advance_sessions(*, progress: Sequence[SessionProgress]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            UPDATE fleet_chargingsession session SET last_sequence_number = reached.sequence_number
+            UPDATE fleet_chargingsession session
+            SET last_sequence_number = greatest(session.last_sequence_number, reached.sequence_number),
+                received_sequences = session.received_sequences + reached.sequences
             FROM (
-                SELECT charger_id, transaction_id, max(sequence_number) AS sequence_number
+                SELECT charger_id, transaction_id, max(sequence_number) AS sequence_number,
+                       range_agg(int4range(sequence_number, sequence_number, '[]')) AS sequences
                 FROM unnest(%s::bigint[], %s::text[], %s::int[]) AS told (charger_id, transaction_id, sequence_number)
                 GROUP BY charger_id, transaction_id
             ) reached
             WHERE session.charger_id = reached.charger_id AND session.transaction_id = reached.transaction_id
-              AND session.last_sequence_number < reached.sequence_number
+              AND NOT session.received_sequences @> reached.sequences
             """,
             [
                 [item.charger_id for item in progress],
@@ -40,3 +48,12 @@ def advance_sessions(*, progress: Sequence[SessionProgress]) -> int:
             ],
         )
         return cursor.rowcount
+
+
+def hear_event(session: ChargingSession, sequence_number: int) -> None:
+    """Note on a session that is about to be saved which of its events has come; -1 for none that has a number."""
+    if sequence_number < 0:
+        return
+    session.last_sequence_number = max(session.last_sequence_number, sequence_number)
+    heard = with_number([(part.lower, part.upper) for part in session.received_sequences], sequence_number)
+    session.received_sequences = Multirange([Range(first, end) for first, end in heard])

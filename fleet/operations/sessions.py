@@ -17,6 +17,7 @@ from fleet.core.goals import next_ready_at
 from fleet.models import SUPERSEDED, ChargerProtocol, ChargingSession, Evse, Vehicle, VehicleGoal
 from fleet.operations.changes import announce_change
 from fleet.operations.session_levels import note_levels, note_soc
+from fleet.operations.session_progress import hear_event
 from fleet.operations.stations import Authorisation, authorise_token, lock_evse
 
 # In front of a transaction number of OCPP 1.6 that we never gave out: it can never be mistaken for one that we did.
@@ -109,8 +110,8 @@ def start_session(
         id_token=id_token,
         started_at=started_at,
         meter_start_kwh=meter_start_kwh,
-        last_sequence_number=sequence_number,
     )
+    hear_event(session, sequence_number)
     session.transaction_id = transaction_id or str(session.pk)
     if not still_open:
         session.ended_at, session.stop_reason = started_at, SUPERSEDED
@@ -157,7 +158,7 @@ def update_session(
             remedy="Start it first.",
         )
     before = _what_planning_reads(session)
-    session.last_sequence_number = max(session.last_sequence_number, sequence_number)
+    hear_event(session, sequence_number)
     told = {
         "energy_needed_kwh": energy_needed_kwh,
         "max_charge_kw": max_charge_kw,
@@ -221,7 +222,7 @@ def end_session(
     session.ended_at = max(ended_at, session.started_at)
     session.meter_stop_kwh = meter_stop_kwh
     session.stop_reason = stop_reason[:40]
-    session.last_sequence_number = max(session.last_sequence_number, sequence_number)
+    hear_event(session, sequence_number)
     session.save()
     if was_open:
         _announce("departure", session.evse)
@@ -264,7 +265,7 @@ def _complete_start(
     session.started_at = min(session.started_at, started_at)
     if session.meter_start_kwh is None:
         session.meter_start_kwh = meter_start_kwh
-    session.last_sequence_number = max(session.last_sequence_number, sequence_number)
+    hear_event(session, sequence_number)
     _identify(session, authorisation, id_token, now)
     session.save()
 

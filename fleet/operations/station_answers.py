@@ -145,7 +145,7 @@ def _local_list(command: DeviceCommand, answer: Answer, accepted: bool) -> None:
     entries, removed = command.parameters["entries"], command.parameters.get("removed", [])
     if command.parameters["mode"] == "full":
         charger.local_list.all().delete()
-    charger.local_list.filter(id_token__in=removed).delete()
+    charger.local_list.filter(id_token__in=[entry["id_token"] for entry in removed]).delete()
     LocalListEntry.objects.bulk_create(
         [
             LocalListEntry(

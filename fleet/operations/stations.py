@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
@@ -76,6 +77,7 @@ class OpenTransaction:
     evse_number: int
     vehicle_known: bool
     arrival_known: bool
+    meter_start_kwh: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class ChargerIdentity:
     capabilities: Mapping[str, Any]
     evses: tuple[EvseIdentity, ...]
     transactions: tuple[OpenTransaction, ...]
+    energy_price_per_kwh: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,7 @@ def describe_charger(charger: Charger) -> ChargerIdentity:
             session.evse.number,
             session.vehicle_id is not None,
             session.arrival_soc_fraction is not None,
+            session.meter_start_kwh,
         )
         for session in ChargingSession.objects.filter(charger=charger, ended_at=None).select_related("evse")
     )
@@ -170,6 +174,7 @@ def describe_charger(charger: Charger) -> ChargerIdentity:
         capabilities=dict(charger.capabilities),
         evses=evses,
         transactions=transactions,
+        energy_price_per_kwh=charger.energy_price_per_kwh,
     )
 
 

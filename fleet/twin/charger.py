@@ -145,6 +145,7 @@ class SimulatedStation:
             needs_due=True,
         )
         evse.transaction, evse.wants_authorisation, evse.remote_start = transaction, False, None
+        transaction.reservation_id, evse.hold = evse.reservation_id, None
         self._tell(evse, "started", trigger, now)
         self.tell_status(evse)
         return transaction
@@ -272,6 +273,8 @@ class SimulatedStation:
         sample = self._sample_now(now)
         for evse in self.evses.values():
             evse.meter.count(evse.power_kw, step_s)
+            if evse.end_hold(now):
+                self.tell_status(evse)
             if evse.remote_start is not None and now >= evse.remote_start.until:
                 evse.remote_start = None
                 self.tell_status(evse)

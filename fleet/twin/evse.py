@@ -28,6 +28,15 @@ class RemoteStart:
     until: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A reservation that an EVSE keeps."""
+
+    reservation_id: int
+    id_token: str
+    until: datetime
+
+
 class SimulatedEvse:
     """One EVSE with one connector."""
 
@@ -38,6 +47,8 @@ class SimulatedEvse:
         self.plugged_at: datetime | None = None
         self.transaction: Transaction | None = None
         self.remote_start: RemoteStart | None = None
+        self.hold: Hold | None = None
+        self.expired_holds: list[int] = []
         # a car is there and nobody has yet asked whether its driver may charge
         self.wants_authorisation = False
         self.served = False
@@ -76,6 +87,19 @@ class SimulatedEvse:
         return min(self.limits.max_discharge_kw * self.discharge_fraction, self.car.max_discharge_kw)
 
     @property
+    def reservation_id(self) -> int | None:
+        """The reservation that it keeps."""
+        return None if self.hold is None else self.hold.reservation_id
+
+    def end_hold(self, now: datetime) -> bool:
+        """End a reservation whose time is over; returns whether it was one."""
+        if self.hold is None or now < self.hold.until:
+            return False
+        self.expired_holds.append(self.hold.reservation_id)
+        self.hold = None
+        return True
+
+    @property
     def can_discharge(self) -> bool:
         """Whether station and car could give energy back if they are allowed to."""
         return self.car is not None and min(self.limits.max_discharge_kw, self.car.max_discharge_kw) > 0
@@ -92,7 +116,9 @@ class SimulatedEvse:
             return "Unavailable"
         if self.car is not None:
             return "Finishing" if self.served else "Preparing"
-        return "Preparing" if self.remote_start is not None else "Available"
+        if self.remote_start is not None:
+            return "Preparing"
+        return "Available" if self.hold is None else "Reserved"
 
     def read(self, at: datetime) -> MeterReading:
         """What meter and car show, stamped with the station's own time."""

@@ -16,6 +16,7 @@ class Fault(StrEnum):
     IGNORE_PROFILES = "ignore_profiles"  # profiles are accepted and not followed
     CLOCK_SKEW = "clock_skew"  # the station's clock is `value` seconds ahead
     STUCK_METER = "stuck_meter"  # power and registers keep reporting what they showed
+    FAIL_FIRMWARE = "fail_firmware"  # firmware is fetched and cannot be installed
     FAULTED_CONNECTOR = "faulted_connector"  # connectors report Faulted, transactions end, nothing flows
 
 

@@ -29,6 +29,7 @@ class Transaction:
     authorised: bool = False
     bidirectional: bool = False
     needs_due: bool = False
+    reservation_id: int | None = None
     priority: bool = False
     ended: bool = False
 

@@ -53,6 +53,9 @@ class WorldCharger:
     serial_number: str = ""
     firmware_version: str = "1.0.0"
     meter_interval_s: float = 10.0
+    # OCPP's, and the PEM of the authority that vouches for its central system (profiles 2 and 3)
+    security_profile: int = 1
+    root_certificate: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,8 +104,10 @@ def test_messages_are_triggered_and_connectors_put_out_of_service(protocol: str)
             answer = await stage.call("TriggerMessage", {"requestedMessage": message, **where})
             assert answer["status"] == "Accepted"
             await stage.until(lambda message=message, count=count: len(stage.central.of("CP", message)) > count)
-        never = await stage.call("TriggerMessage", {"requestedMessage": "FirmwareStatusNotification"})
-        assert never["status"] == "NotImplemented"
+        idle = await stage.call("TriggerMessage", {"requestedMessage": "FirmwareStatusNotification"})
+        assert idle["status"] == "Accepted"
+        told = await stage.until(lambda: stage.central.of("CP", "FirmwareStatusNotification"))
+        assert told == [{"status": "Idle"}]
         change = (
             {"connectorId": 1, "type": "Inoperative"} if stage.old else {"operationalStatus": "Inoperative", **where}
         )
@@ -138,15 +140,10 @@ def test_a_reset_ends_the_transaction_boots_and_serves_again(protocol: str) -> N
 def test_calls_that_make_no_sense_are_answered_with_their_error(protocol: str) -> None:
     async def story(stage: Stage) -> None:
         await stage.booted()
-        log = (
-            {"location": "ftp://x"}
-            if stage.old
-            else {"logType": "SecurityLog", "requestId": 1, "log": {"remoteLocation": "ftp://x"}}
-        )
         codes = []
         for action, payload in (
             ("TurnIntoAPumpkin", {}),
-            ("GetDiagnostics" if stage.old else "GetLog", log),
+            ("Heartbeat", {}),
             ("TriggerMessage", {}),
             ("TriggerMessage", {"requestedMessage": 5}),
         ):

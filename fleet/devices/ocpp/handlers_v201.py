@@ -99,7 +99,7 @@ async def on_transaction_event(station: Station, payload: Payload) -> Payload:
         return await _end(station, payload, evse.number, readings)
     if transaction_id in station.stays and "idToken" not in payload:
         await station.record(readings, transaction_id=transaction_id, sequence_number=_sequence_number(payload))
-        return {}
+        return _with_cost(station, transaction_id, readings, {})
     return await _go_on(station, payload, evse.number, readings)
 
 
@@ -144,7 +144,13 @@ async def _start(station: Station, payload: Payload, evse_number: int, readings:
         readings, operation=_start_operation(station, payload, evse_number, readings)
     )
     if started.open:
-        station.open_stay(started.transaction_id, evse_number, vehicle_known=started.vehicle_id is not None)
+        station.open_stay(
+            started.transaction_id,
+            evse_number,
+            vehicle_known=started.vehicle_id is not None,
+            meter_start_kwh=first_import_kwh(readings),
+        )
+    await handlers_notices.use_reservation(station, payload.get("reservationId"))
     return _answer(payload, accepted=started.accepted, reason=started.reason)
 
 
@@ -170,7 +176,14 @@ async def _go_on(station: Station, payload: Payload, evse_number: int, readings:
     outcome: SessionStarted | SessionUpdated = await station.record(readings, operation=go_on)
     if outcome.open:
         station.open_stay(transaction_id, evse_number, vehicle_known=outcome.vehicle_id is not None)
-    return _answer(payload, accepted=outcome.accepted, reason=outcome.reason)
+    answer = _answer(payload, accepted=outcome.accepted, reason=outcome.reason)
+    return _with_cost(station, transaction_id, readings, answer)
+
+
+def _with_cost(station: Station, transaction_id: str, readings: Sequence[MeterReading], answer: Payload) -> Payload:
+    """The answer with what the transaction has cost so far, for the station to show, where it has a price (I02)."""
+    cost = station.cost_so_far(transaction_id, last_import_kwh(readings))
+    return answer if cost is None else {**answer, "totalCost": cost}
 
 
 async def _end(station: Station, payload: Payload, evse_number: int, readings: Sequence[MeterReading]) -> Payload:
@@ -190,12 +203,13 @@ async def _end(station: Station, payload: Payload, evse_number: int, readings: S
             id_token=_token_text(payload),
         ),
     )
+    answer = _with_cost(station, transaction["transactionId"], readings, {})
     station.stays.pop(transaction["transactionId"], None)
     if not ended.known:
         station.say_once("unknown transaction", "ends a transaction that nobody saw begin")
     if "idToken" not in payload:
-        return {}
-    return {"idTokenInfo": token_info(await authorise_id_token(station, payload["idToken"]))}
+        return answer
+    return {**answer, "idTokenInfo": token_info(await authorise_id_token(station, payload["idToken"]))}
 
 
 async def on_meter_values(station: Station, payload: Payload) -> Payload:

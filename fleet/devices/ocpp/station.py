@@ -6,9 +6,11 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from typing import Any, Protocol
 
+from common.money import to_ledger_amount
 from fleet.devices.ocpp.quirks import allowed_quirks
 from fleet.devices.ocpp.samples import last_soc_fraction
 from fleet.devices.ocpp.writer import Work
@@ -71,6 +73,7 @@ class OpenStay:
     evse_number: int
     vehicle_known: bool = False
     arrival_known: bool = False
+    meter_start_kwh: float | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -94,7 +97,9 @@ class Station:
     def __post_init__(self) -> None:
         self.evses = {evse.number: evse for evse in self.charger.evses}
         self.stays = {
-            stay.transaction_id: OpenStay(stay.evse_number, stay.vehicle_known, stay.arrival_known)
+            stay.transaction_id: OpenStay(
+                stay.evse_number, stay.vehicle_known, stay.arrival_known, stay.meter_start_kwh
+            )
             for stay in self.charger.transactions
         }
         self.capabilities = dict(self.charger.capabilities)
@@ -132,7 +137,9 @@ class Station:
                 return transaction_id
         return None
 
-    def open_stay(self, transaction_id: str, evse_number: int, *, vehicle_known: bool) -> None:
+    def open_stay(
+        self, transaction_id: str, evse_number: int, *, vehicle_known: bool, meter_start_kwh: float | None = None
+    ) -> None:
         """A transaction has begun; another one still open at the EVSE has been superseded."""
         known = self.stays.get(transaction_id)
         if known is not None:
@@ -140,7 +147,15 @@ class Station:
             return
         for other in [other for other, stay in self.stays.items() if stay.evse_number == evse_number]:
             del self.stays[other]
-        self.stays[transaction_id] = OpenStay(evse_number, vehicle_known)
+        self.stays[transaction_id] = OpenStay(evse_number, vehicle_known, meter_start_kwh=meter_start_kwh)
+
+    def cost_so_far(self, transaction_id: str, import_kwh: float | None) -> float | None:
+        """What a transaction costs its driver up to a meter's reading; None where there is no price or no reading."""
+        stay, price = self.stays.get(transaction_id), self.charger.energy_price_per_kwh
+        if stay is None or price is None or import_kwh is None or stay.meter_start_kwh is None:
+            return None
+        energy_kwh = Decimal(str(max(import_kwh - stay.meter_start_kwh, 0.0)))
+        return float(to_ledger_amount(energy_kwh * price))
 
     async def record(
         self,

@@ -44,7 +44,7 @@ def _local_list(command: DueCommand, version: str) -> Request:
             }
             for entry in given["entries"]
         ]
-        entries += [{"idTag": token} for token in given.get("removed", ())]
+        entries += [{"idTag": entry["id_token"]} for entry in given.get("removed", ())]
         return "SendLocalList", {
             "listVersion": given["version"],
             "updateType": update,
@@ -57,7 +57,9 @@ def _local_list(command: DueCommand, version: str) -> Request:
         }
         for entry in given["entries"]
     ]
-    entries += [{"idToken": {"idToken": token, "type": "ISO14443"}} for token in given.get("removed", ())]
+    entries += [
+        {"idToken": {"idToken": entry["id_token"], "type": entry["kind"]}} for entry in given.get("removed", ())
+    ]
     payload: dict[str, Any] = {"versionNumber": given["version"], "updateType": update}
     # a full list without entries empties the station's; the schema wants at least one where there is a list
     return "SendLocalList", payload | ({"localAuthorizationList": entries} if entries else {})

@@ -32,6 +32,7 @@ class Command(BaseCommand):
         run_dir = Path(settings.RUN_DIR)
         parser.add_argument("--world", type=Path, default=run_dir / "world.json", help="the world file to play")
         parser.add_argument("--url", default=settings.OCPP_URL, help="address of the central system, ws:// or wss://")
+        parser.add_argument("--secure-url", default="", help="its address with TLS, for security profiles 2 and 3")
         parser.add_argument(
             "--memory",
             type=Path,
@@ -55,7 +56,9 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         where = options["memory"] or options["world"].with_suffix(".chargers.json")
         memory = Memory(where, options["world"].read_bytes())
-        program = ChargerProgram(world, url=options["url"], speed=options["speed"], memory=memory)
+        program = ChargerProgram(
+            world, url=options["url"], secure_url=options["secure_url"], speed=options["speed"], memory=memory
+        )
         journal = Journal(options["journal"])
         for client in program.clients.values():
             client.on_acknowledged = journal.note

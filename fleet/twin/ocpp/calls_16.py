@@ -36,12 +36,11 @@ class Calls16:
             "DataTransfer": lambda payload: {"status": "UnknownVendorId"},
             "GetCompositeSchedule": self.get_composite_schedule,
             "GetConfiguration": self.get_configuration,
-            "GetLocalListVersion": lambda payload: {"listVersion": -1},
             "RemoteStartTransaction": self.remote_start_transaction,
             "RemoteStopTransaction": self.remote_stop_transaction,
             "Reset": self.reset,
-            "SendLocalList": lambda payload: {"status": "NotSupported"},
             "SetChargingProfile": self.set_charging_profile,
+            "ExtendedTriggerMessage": self.trigger_message,
             "TriggerMessage": self.trigger_message,
             "UnlockConnector": self.unlock_connector,
         }
@@ -175,7 +174,9 @@ class Calls16:
             self.dialect.requested.extend((wanted, self.dialect.status(evse)) for evse in evses)
         elif wanted == "MeterValues":
             self.dialect.send_readings(evses)
-        else:
+        elif wanted == "SignChargePointCertificate":
+            self.dialect.security.ask()
+        elif not self.dialect.files.tell_again(wanted):
             return {"status": "NotImplemented"}
         return {"status": "Accepted"}
 

@@ -40,12 +40,11 @@ class Calls201:
             "ChangeAvailability": self.change_availability,
             "ClearCache": lambda payload: ACCEPTED,
             "ClearChargingProfile": self.clear_charging_profile,
-            "CostUpdated": lambda payload: {},
+            "CostUpdated": self.cost_updated,
             "DataTransfer": lambda payload: {"status": "UnknownVendorId"},
             "GetBaseReport": self.get_base_report,
             "GetChargingProfiles": self.get_charging_profiles,
             "GetCompositeSchedule": self.get_composite_schedule,
-            "GetLocalListVersion": lambda payload: {"versionNumber": 0},
             "GetTransactionStatus": self.get_transaction_status,
             "GetVariables": self.get_variables,
             "RequestStartTransaction": self.request_start_transaction,
@@ -230,9 +229,16 @@ class Calls201:
         elif wanted == "TransactionEvent":
             for evse in evses:
                 self.station.trigger_reading(evse, self.dialect.now())
-        else:
+        elif wanted == "SignChargingStationCertificate":
+            self.dialect.security.ask()
+        elif not self.dialect.files.tell_again(wanted):
             return {"status": "NotImplemented"}
         return ACCEPTED
+
+    def cost_updated(self, payload: dict) -> dict:
+        """Show what a transaction has cost so far."""
+        self.dialect.shown_cost[payload["transactionId"]] = payload["totalCost"]
+        return {}
 
     def unlock_connector(self, payload: dict) -> dict:
         """Let the plug go, unless a driver is being served."""

@@ -62,14 +62,25 @@ class StationClient:
 
     Args:
         url: address of the central system; the station's identity is appended.
+        secure_url: the address of security profiles 2 and 3, if it is another one.
         dialect: the version of OCPP that the station speaks.
     """
 
-    def __init__(self, station: SimulatedStation, dialect: Dialect, url: str, back_off: BackOff | None = None) -> None:
+    def __init__(
+        self,
+        station: SimulatedStation,
+        dialect: Dialect,
+        url: str,
+        back_off: BackOff | None = None,
+        *,
+        secure_url: str = "",
+    ) -> None:
         self.station = station
         self.dialect = dialect
         self.url = f"{url.rstrip('/')}/{quote(station.identity, safe='')}"
+        self.secure_url = f"{secure_url.rstrip('/')}/{quote(station.identity, safe='')}" if secure_url else self.url
         self.back_off = back_off or BackOff()
+        self._errands: set[asyncio.Task[None]] = set()
         self.password = station.world.password
         self.link: OcppLink | None = None
         self.connections = 0
@@ -84,6 +95,14 @@ class StationClient:
 
     async def run(self) -> None:
         """Be connected for as long as possible; ends only by being cancelled."""
+        try:
+            await self._stay_connected()
+        finally:
+            for errand in self._errands:
+                errand.cancel()
+            await asyncio.gather(*self._errands, return_exceptions=True)
+
+    async def _stay_connected(self) -> None:
         attempt = 0
         while True:
             if not self.station.faults.active(Fault.DROP_CONNECTION, self.dialect.now()):
@@ -114,15 +133,18 @@ class StationClient:
         return self.violations + (self.link.violations if self.link is not None else [])
 
     def _connect(self) -> connect:
+        """Dial as the security profile says: without a password, with one, within TLS, with a certificate."""
+        profile = self.dialect.security_profile
         key = self.dialect.settings.get("AuthorizationKey") or self.dialect.settings.get(
             "BasicAuthPassword", "SecurityCtrlr"
         )
         password = (key.value if key is not None else "") or self.password
         credentials = base64.b64encode(f"{self.station.identity}:{password}".encode()).decode()
         return connect(
-            self.url,
+            self.secure_url if profile >= 2 else self.url,
+            ssl=self.dialect.keys.context(profile) if profile >= 2 else None,
             subprotocols=[Subprotocol(self.dialect.protocol)],
-            additional_headers={"Authorization": f"Basic {credentials}"},
+            additional_headers={"Authorization": f"Basic {credentials}"} if profile in (1, 2) else {},
             compression=None,
             proxy=None,
             close_timeout=CLOSE_WITHIN_S,
@@ -154,10 +176,10 @@ class StationClient:
             if self.dialect.boot_due:
                 await self._boot(link)
             self._greet()
-            while self.dialect.restart is None:
+            while self.dialect.restart is None and not self.dialect.reconnect:
                 self._work.clear()
                 await self._tell_all(link)
-                if self.dialect.restart is not None:
+                if self.dialect.restart is not None or self.dialect.reconnect:
                     break
                 try:
                     # not wait_for: in Python 3.11 it forgets a cancellation that comes together with the event
@@ -165,6 +187,9 @@ class StationClient:
                         await self._work.wait()
                 except TimeoutError:
                     self.dialect.requested.append(("Heartbeat", {}))
+            if self.dialect.reconnect:
+                self.dialect.reconnect = False
+                return
             await self._start_again(link)
 
     async def _boot(self, link: OcppLink) -> None:
@@ -211,6 +236,7 @@ class StationClient:
     async def _tell_all(self, link: OcppLink) -> None:
         """Tell everything there is to tell, one call after the other."""
         while self.dialect.restart is None:
+            self._run_errands()
             if self.dialect.requested:
                 await self._tell(link, self.dialect.requested.popleft())
                 continue
@@ -237,6 +263,17 @@ class StationClient:
         if self.dialect.restart_when_idle and not any(evse.transaction for evse in self.station.evses.values()):
             self.dialect.restart, self.dialect.restart_when_idle = "ScheduledReset", False
 
+    def _run_errands(self) -> None:
+        """Start what takes its time, and note reservations whose time is over."""
+        while self.dialect.errands:
+            task = asyncio.ensure_future(self.dialect.errands.popleft()())
+            self._errands.add(task)
+            task.add_done_callback(self._errands.discard)
+        for evse in self.station.evses.values():
+            while evse.expired_holds:
+                message = self.dialect.reservation_over(evse.expired_holds.pop())
+                self.dialect.requested.extend([message] if message is not None else [])
+
     async def _tell_status(self, link: OcppLink, evse: SimulatedEvse) -> None:
         """Tell how a connector stands, if that is news in the words of this version."""
         payload = self.dialect.status(evse)
@@ -247,6 +284,7 @@ class StationClient:
 
     async def _tell(self, link: OcppLink, message: Message) -> dict | None:
         action, payload = message
+        self.dialect.log.append(f"{self.dialect.now().isoformat()} {action}")
         try:
             return await link.call(action, payload)
         except (CallRefused, CallUnanswered, MessageInvalid) as error:
@@ -262,6 +300,10 @@ class StationClient:
         car = evse.car
         if car is None:
             evse.wants_authorisation = False
+            return
+        if evse.hold is not None and evse.hold.id_token != car.id_token:
+            evse.wants_authorisation = False
+            logger.info("%s is kept for another driver than that of %s", self.station.identity, car.identity)
             return
         answer = await self._tell(link, ("Authorize", self.dialect.authorize(car.id_token)))
         said = self.dialect.authorisation(answer) if answer is not None else None

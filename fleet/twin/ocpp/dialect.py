@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from fleet.twin.charger import REMOTE_START_WAITS_S, SimulatedStation
 from fleet.twin.clock import TwinClock
 from fleet.twin.evse import RemoteStart, SimulatedEvse
+from fleet.twin.ocpp.files import FileCalls
+from fleet.twin.ocpp.keys import StationKeys
 from fleet.twin.ocpp.link import Refusal
+from fleet.twin.ocpp.profile_wire import write_instant
 from fleet.twin.ocpp.schemas import knows
+from fleet.twin.ocpp.security import SecurityCalls, check_profile
+from fleet.twin.ocpp.service import ServiceCalls
 from fleet.twin.ocpp.settings import Setting, Settings
 from fleet.twin.profiles import ChargingProfile
 from fleet.twin.transactions import Transaction, TransactionEvent
@@ -37,6 +42,7 @@ class Dialect(ABC):
     """
 
     protocol: str
+    root_use = "CSMSRootCertificate"
 
     def __init__(self, station: SimulatedStation, clock: TwinClock) -> None:
         self.station = station
@@ -46,7 +52,18 @@ class Dialect(ABC):
         self.restart_when_idle = False
         self.boot_due = True
         self.heartbeat_interval_s = 300.0
-        self.settings = Settings(self.initial_settings(), self.setting_changed)
+        self.firmware_version = station.world.firmware_version
+        self.log: deque[str] = deque(maxlen=500)
+        # what takes its time, such as fetching a file: run beside the telling
+        self.errands: deque[Callable[[], Awaitable[None]]] = deque()
+        self.keys = StationKeys(station.identity, station.world.root_certificate, root_use=self.root_use)
+        self.security_profile = station.world.security_profile
+        self.network_profiles: dict[int, dict] = {}
+        self.reconnect = False
+        self.local_list: dict[str, str] = {}
+        self.local_list_version = 0
+        self.security, self.files, self.service = SecurityCalls(self), FileCalls(self), ServiceCalls(self)
+        self.settings = Settings(self.initial_settings(), self.setting_changed, self.before_setting_change)
         self.handlers: dict[str, Callable[[dict], dict]] = self.calls()
 
     def handle(self, action: str, payload: dict) -> dict:
@@ -73,6 +90,23 @@ class Dialect(ABC):
             self.station.sample_interval_s = float(setting.value)
         elif setting.name == "HeartbeatInterval":
             self.heartbeat_interval_s = float(setting.value)
+        elif setting.name == "SecurityProfile":
+            self.security_profile, self.reconnect = int(setting.value), True
+
+    def before_setting_change(self, setting: Setting, value: str) -> None:
+        """Refuse what would lock the station out; raises `SettingRefused`."""
+        if setting.name == "SecurityProfile":
+            check_profile(self, int(value))
+
+    def security_event(self, kind: str) -> None:
+        """Tell of a security event."""
+        at = write_instant(self.station.own_time(self.now()))
+        self.requested.append(("SecurityEventNotification", {"type": kind, "timestamp": at}))
+        self.station.on_work()
+
+    def reservation_over(self, reservation_id: int) -> Message | None:
+        """ReservationStatusUpdate, where the version has it."""
+        return None
 
     def send_readings(self, evses: list[SimulatedEvse]) -> None:
         """Tell what meters show because the central system asks, as part of their transactions where there are any."""

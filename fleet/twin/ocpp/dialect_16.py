@@ -19,10 +19,14 @@ NO_TRANSACTION = -1
 STOP_REASONS = {"ImmediateReset": "HardReset", "OnIdleReset": "SoftReset", "UnlockCommand": "UnlockCommand"}
 
 
+FEATURES = "Core,FirmwareManagement,LocalAuthListManagement,RemoteTrigger,Reservation,SmartCharging"
+
+
 class Dialect16(Dialect):
     """OCPP 1.6-J. Transactions are numbered by the central system; there is no discharging."""
 
     protocol = "ocpp1.6"
+    root_use = "CentralSystemRootCertificate"
 
     def initial_settings(self) -> list[Setting]:
         station = self.station
@@ -48,16 +52,26 @@ class Dialect16(Dialect):
             _setting("StopTransactionOnInvalidId", "true", "boolean", read_only=True),
             _setting("StopTxnAlignedData", "", "MemberList", read_only=True),
             _setting("StopTxnSampledData", "", "MemberList", read_only=True),
-            _setting("SupportedFeatureProfiles", "Core,SmartCharging,RemoteTrigger", "MemberList", read_only=True),
+            _setting("SupportedFeatureProfiles", FEATURES, "MemberList", read_only=True),
             _setting("TransactionMessageAttempts", 3),
             _setting("TransactionMessageRetryInterval", 2),
             _setting("UnlockConnectorOnEVSideDisconnect", "true", "boolean", read_only=True),
             _setting("WebSocketPingInterval", 20),
             Setting("AuthorizationKey", "", secret=True),
+            _setting("LocalAuthListEnabled", "true", "boolean", read_only=True),
+            _setting("LocalAuthListMaxLength", 1000, read_only=True),
+            _setting("SendLocalListMaxLength", 1000, read_only=True),
+            _setting("ReserveConnectorZeroSupported", "true", "boolean", read_only=True),
+            _setting("SecurityProfile", self.security_profile),
         ]
 
     def calls(self) -> dict[str, Callable[[dict], dict]]:
-        return Calls16(self).table()
+        return {
+            **Calls16(self).table(),
+            **self.security.table(),
+            **self.files.table_16(),
+            **self.service.table_16(),
+        }
 
     def boot(self, reason: str) -> dict:
         world = self.station.world
@@ -65,7 +79,7 @@ class Dialect16(Dialect):
             "chargePointVendor": world.vendor,
             "chargePointModel": world.model,
             "chargePointSerialNumber": (world.serial_number or world.identity)[:25],
-            "firmwareVersion": world.firmware_version,
+            "firmwareVersion": self.firmware_version,
             "meterType": "twin",
         }
 
@@ -98,6 +112,7 @@ class Dialect16(Dialect):
                 "idTag": transaction.id_token,
                 "meterStart": round(reading.import_wh),
                 "timestamp": write_instant(event.at),
+                **({} if transaction.reservation_id is None else {"reservationId": transaction.reservation_id}),
             }
         if event.kind == "ended":
             return "StopTransaction", {

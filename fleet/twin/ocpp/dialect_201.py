@@ -10,10 +10,11 @@ from fleet.twin.car import SimulatedCar
 from fleet.twin.evse import VOLTAGE_V, SimulatedEvse
 from fleet.twin.meter import MeterReading
 from fleet.twin.ocpp.calls_201 import Calls201
+from fleet.twin.ocpp.device_model import DeviceModelCalls
 from fleet.twin.ocpp.dialect import Authorisation, Dialect, Message
 from fleet.twin.ocpp.profile_wire import read_profile, write_instant
 from fleet.twin.ocpp.samples import KNOWN, ONE_WAY, context_of, sampled
-from fleet.twin.ocpp.settings import DataType, Setting
+from fleet.twin.ocpp.settings import DataType, Setting, SettingRefused
 from fleet.twin.profiles import EXTERNAL, ChargingProfile, ProfileRefused
 from fleet.twin.transactions import Transaction, TransactionEvent
 
@@ -50,7 +51,7 @@ class Dialect201(Dialect):
             _setting("ChargingStation", "Model", station.world.model, "string", read_only=True),
             _setting("ChargingStation", "VendorName", station.world.vendor, "string", read_only=True),
             _setting("OCPPCommCtrlr", "HeartbeatInterval", 300),
-            _setting("OCPPCommCtrlr", "NetworkConfigurationPriority", "1", "string", read_only=True),
+            _setting("OCPPCommCtrlr", "NetworkConfigurationPriority", "1", "string"),
             _setting("OCPPCommCtrlr", "WebSocketPingInterval", 20, read_only=True),
             _setting("SampledDataCtrlr", "TxEndedMeasurands", told, "MemberList", read_only=True),
             _setting("SampledDataCtrlr", "TxStartedMeasurands", told, "MemberList", read_only=True),
@@ -58,7 +59,10 @@ class Dialect201(Dialect):
             _setting("SampledDataCtrlr", "TxUpdatedMeasurands", told, "MemberList", choices=known),
             _setting("SecurityCtrlr", "BasicAuthPassword", "", "string", secret=True),
             _setting("SecurityCtrlr", "Identity", station.identity, "string", read_only=True),
-            _setting("SecurityCtrlr", "SecurityProfile", 1, read_only=True),
+            _setting("SecurityCtrlr", "SecurityProfile", self.security_profile, read_only=True),
+            _setting("LocalAuthListCtrlr", "Enabled", "true", "boolean", read_only=True),
+            _setting("LocalAuthListCtrlr", "ItemsPerMessage", 1000, read_only=True),
+            _setting("ReservationCtrlr", "Enabled", "true", "boolean", read_only=True),
             _setting("SmartChargingCtrlr", "Enabled", "true", "boolean", read_only=True),
             _setting("SmartChargingCtrlr", "Entries", station.profiles.max_installed, read_only=True),
             _setting("SmartChargingCtrlr", "PeriodsPerSchedule", station.profiles.max_periods, read_only=True),
@@ -72,7 +76,43 @@ class Dialect201(Dialect):
         ]
 
     def calls(self) -> dict[str, Callable[[dict], dict]]:
-        return Calls201(self).table()
+        return {**Calls201(self).table(), **self.common_calls()}
+
+    def common_calls(self) -> dict[str, Callable[[dict], dict]]:
+        """The calls that are the same in every version of 2.x."""
+        self.device_model = DeviceModelCalls(self)
+        # what the display says of each transaction
+        self.shown_cost: dict[str, float] = {}
+        return {
+            **self.security.table(),
+            **self.files.table_2x(),
+            **self.service.table_2x(),
+            **self.device_model.table(),
+        }
+
+    def before_setting_change(self, setting: Setting, value: str) -> None:
+        super().before_setting_change(setting, value)
+        if setting.name == "NetworkConfigurationPriority":
+            slots = [int(slot) for slot in value.split(",") if slot.strip().isdecimal()]
+            if not slots or slots[0] not in self.network_profiles:
+                raise SettingRefused("there is no connection in that slot")
+        self.device_model.watch(setting, value)
+
+    def setting_changed(self, setting: Setting) -> None:
+        super().setting_changed(setting)
+        if setting.name == "NetworkConfigurationPriority":
+            profile = self.network_profiles[int(setting.value.split(",")[0])]
+            self.security_profile = profile["securityProfile"]
+            told = self.settings.get("SecurityProfile", "SecurityCtrlr")
+            assert told is not None
+            told.value = str(self.security_profile)
+
+    def monitor_kind(self) -> dict:
+        """What 2.1 tells of a monitor besides."""
+        return {}
+
+    def reservation_over(self, reservation_id: int) -> Message | None:
+        return "ReservationStatusUpdate", {"reservationId": reservation_id, "reservationUpdateStatus": "Expired"}
 
     def boot(self, reason: str) -> dict:
         world = self.station.world
@@ -82,7 +122,7 @@ class Dialect201(Dialect):
                 "vendorName": world.vendor,
                 "model": world.model,
                 "serialNumber": (world.serial_number or world.identity)[:25],
-                "firmwareVersion": world.firmware_version,
+                "firmwareVersion": self.firmware_version,
             },
         }
 
@@ -122,11 +162,15 @@ class Dialect201(Dialect):
             "evse": {"id": transaction.evse_number, "connectorId": 1},
             "meterValue": [self.meter_value(event.reading, context_of(event))],
         }
+        if event.kind == "started" and transaction.reservation_id is not None:
+            message["reservationId"] = transaction.reservation_id
         if event.kind == "started":
             message["idToken"] = {"idToken": transaction.id_token, "type": TOKEN_TYPE}
         return "TransactionEvent", message
 
     def transaction_answered(self, event: TransactionEvent, answer: dict) -> bool:
+        if "totalCost" in answer:
+            self.shown_cost[event.transaction.wire_id] = answer["totalCost"]
         info = answer.get("idTokenInfo")
         return info is None or info["status"] == "Accepted"
 

@@ -55,7 +55,10 @@ class Dialect21(Dialect201):
 
     def calls(self) -> dict[str, Callable[[dict], dict]]:
         self._calls = Calls21(self)
-        return self._calls.table()
+        return {**self._calls.table(), **self.common_calls()}
+
+    def monitor_kind(self) -> dict:
+        return {"eventNotificationType": "CustomMonitor"}
 
     def press_priority(self, evse: SimulatedEvse, wanted: bool) -> None:
         """The driver asks at the station to be served before all others, or takes it back."""

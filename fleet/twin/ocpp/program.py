@@ -28,6 +28,7 @@ class ChargerProgram:
 
     Args:
         url: address of the central system.
+        secure_url: its address with TLS, for stations of security profiles 2 and 3.
         speed: seconds of the world per second; see `TwinClock`.
         back_off: how stations wait between attempts to connect.
         start_spread_s: stations do not all dial at the same instant, but within so many seconds.
@@ -39,6 +40,7 @@ class ChargerProgram:
         world: World,
         *,
         url: str,
+        secure_url: str = "",
         speed: float = 1.0,
         back_off: BackOff | None = None,
         start_spread_s: float = START_SPREAD_S,
@@ -52,7 +54,13 @@ class ChargerProgram:
         if kept is not None:
             recall(self.park, kept)
         self.clients = {
-            identity: StationClient(station, DIALECTS[station.world.protocol](station, self.clock), url, back_off)
+            identity: StationClient(
+                station,
+                DIALECTS[station.world.protocol](station, self.clock),
+                url,
+                back_off,
+                secure_url=secure_url,
+            )
             for identity, station in self.park.stations.items()
         }
 

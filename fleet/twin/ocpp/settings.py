@@ -30,11 +30,18 @@ class SettingRefused(Exception):
 
 
 class Settings:
-    """The settings of one station, by component and name. `changed` hears of every change."""
+    """The settings of one station, by component and name. `changed` hears of every change; `before_change` may
+    still refuse it."""
 
-    def __init__(self, settings: list[Setting], changed: Callable[[Setting], None]) -> None:
+    def __init__(
+        self,
+        settings: list[Setting],
+        changed: Callable[[Setting], None],
+        before_change: Callable[[Setting, str], None] = lambda setting, value: None,
+    ) -> None:
         self._settings = {(setting.component, setting.name): setting for setting in settings}
         self._changed = changed
+        self._before_change = before_change
 
     def __iter__(self) -> Iterator[Setting]:
         return iter(self._settings.values())
@@ -68,6 +75,7 @@ class Settings:
         allowed = set(setting.choices.split(",")) if setting.choices else None
         if allowed is not None and not set(value.split(",")) <= allowed:
             raise SettingRefused(f"only {setting.choices} is expected")
+        self._before_change(setting, value)
         setting.value = value
         self._changed(setting)
 
