@@ -14,7 +14,12 @@ from aggregator.models import (
     DeliverySample,
     LedgerAccount,
     LedgerEntry,
+    LedgerSeal,
     LedgerTransaction,
+    LedgerVerification,
+    Payout,
+    PayoutAccount,
+    PayoutBatch,
     Plan,
     PlannedSchedule,
     User,
@@ -137,3 +142,42 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
     list_filter = ("account__kind", "account__unit")
     list_select_related = ("transaction", "account")
     search_fields = ("account__party", "transaction__idempotency_key", "=asset_id")
+
+
+@admin.register(LedgerSeal)
+class LedgerSealAdmin(ReadOnlyAdmin):
+    list_display = ("position", "transaction", "sha256")
+    list_select_related = ("transaction",)
+    search_fields = ("=position", "sha256", "transaction__idempotency_key")
+
+
+@admin.register(LedgerVerification)
+class LedgerVerificationAdmin(ReadOnlyAdmin):
+    """Whether the books are what they were: one line per look."""
+
+    list_display = ("at", "length", "sound", "head_sha256", "faults")
+
+    @admin.display(boolean=True)
+    def sound(self, row: LedgerVerification) -> bool:
+        return not row.faults
+
+
+@admin.register(PayoutAccount)
+class PayoutAccountAdmin(ReadOnlyAdmin):
+    list_display = ("party", "holder_name", "changed_at")
+    search_fields = ("party", "holder_name")
+
+
+class PayoutInline(admin.TabularInline):
+    model = Payout
+    extra = 0
+    can_delete = False
+    fields = readonly_fields = ("party", "amount", "end_to_end_id", "holder_name")
+
+
+@admin.register(PayoutBatch)
+class PayoutBatchAdmin(ReadOnlyAdmin):
+    list_display = ("idempotency_key", "currency", "made_at", "execution_date", "total", "message_sha256")
+    list_filter = ("currency",)
+    exclude = ("message",)
+    inlines = (PayoutInline,)

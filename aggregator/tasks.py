@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError
 from oauth2_provider.models import clear_expired
 
 from aggregator.core.dispatch import PlanCheckFailed, SolverFailed
-from aggregator.operations import baseline_watch, departures, fairness, plans, presence, settlements, work
+from aggregator.operations import baseline_watch, chain, departures, fairness, plans, presence, settlements, work
 from aggregator.operations.award_settlements import settle_award_of
 from aggregator.operations.plans import PlanOutcome, PlanOvertaken
 from aggregator.queries.flexibility import portfolio_of_region
@@ -40,6 +40,7 @@ UPDATE_CONTRIBUTIONS_EVERY_S = 900
 UPDATE_PRESENCE_EVERY_S = 21_600
 ANSWER_EVERY_S = 10
 CLEAR_TOKENS_EVERY_S = 86_400
+VERIFY_LEDGER_EVERY_S = 86_400
 # A planner that dies frees its region after this long.
 PLANNING_LOCK_S = 60
 
@@ -52,6 +53,7 @@ BEAT_SCHEDULE = {
     "replan-all-regions": {"task": "aggregator.tasks.replan_all_regions", "schedule": REPLAN_EVERY_S},
     "settle-ended-events": {"task": "aggregator.tasks.settle_ended_events", "schedule": SETTLE_EVERY_S},
     "settle-ended-awards": {"task": "aggregator.tasks.settle_ended_awards", "schedule": SETTLE_EVERY_S},
+    "verify-ledger": {"task": "aggregator.tasks.verify_ledger", "schedule": VERIFY_LEDGER_EVERY_S},
     "clear-expired-tokens": {"task": "aggregator.tasks.clear_expired_tokens", "schedule": CLEAR_TOKENS_EVERY_S},
     "settle-again": {"task": "aggregator.tasks.settle_again", "schedule": SETTLE_AGAIN_EVERY_S},
     "record-departures": {"task": "aggregator.tasks.record_departures", "schedule": RECORD_DEPARTURES_EVERY_S},
@@ -240,3 +242,11 @@ def request_openadr_answer(object_id: str) -> None:
 def book_finished_work() -> None:
     """Pay for verified computing."""
     work.book_finished_work(now=timezone.now())
+
+
+@shared_task
+def verify_ledger() -> None:
+    """Look whether anything that was booked has been changed since."""
+    report = chain.verify_ledger(now=timezone.now())
+    for fault in report.faults:
+        logger.critical("the books were tampered with: %s", fault)

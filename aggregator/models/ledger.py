@@ -9,6 +9,7 @@ class LedgerAccountKind(models.TextChoices):
     TENANT = "tenant", "Tenant of computing"
     OWNER = "owner", "Owner"
     PLATFORM = "platform", "The platform's own revenue"
+    BANK = "bank", "What left by the bank"
     # where quantities (energy, CO2) come from and go to, so that they balance like money
     ENERGY_SOURCE = "energy_source", "Assets as source of energy"
     ENERGY_GRID = "energy_grid", "Energy delivered to the grid operator"

@@ -1,9 +1,10 @@
 """Addresses of the portal."""
 
-from django.urls import path
+from django.urls import path, re_path
 
 from aggregator.portal.views import (
     accounts,
+    books,
     compute,
     consent,
     der,
@@ -47,6 +48,10 @@ urlpatterns = [
     path("ops/packs/", packs.packs, name="ops-packs"),
     path("ops/packs/new/", packs.new_pack, name="ops-pack-new"),
     path("ops/packs/test/", packs.new_capacity_test, name="ops-pack-test"),
+    path("ops/books/", books.books, name="ops-books"),
+    path("ops/books/verify/", books.verify, name="ops-books-verify"),
+    path("ops/books/pay/", books.pay, name="ops-books-pay"),
+    re_path(r"^ops/books/(?P<batch_id>\d{1,18})\.(?P<kind>csv|xml)$", books.batch_file, name="ops-books-file"),
     path("ops/events/", events.event_list, name="ops-events"),
     path("ops/events/new/", events.new_event, name="ops-event-new"),
     path("ops/events/<int:event_id>/", events.event_page, name="ops-event"),

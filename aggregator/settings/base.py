@@ -215,6 +215,11 @@ REBOUND_FRACTION = env.float("REBOUND_FRACTION", default=0.5)
 REBOUND_S = env.int("REBOUND_S", default=3600)
 REBOUND_PRICE_FRACTION = env.float("REBOUND_PRICE_FRACTION", default=1.0)
 
+# Whose account payouts leave from; without it they can be exported as CSV only.
+PAYOUT_DEBTOR_NAME = env.str("PAYOUT_DEBTOR_NAME", default="")
+PAYOUT_DEBTOR_IBAN = env.str("PAYOUT_DEBTOR_IBAN", default="")
+PAYOUT_DEBTOR_BIC = env.str("PAYOUT_DEBTOR_BIC", default="")
+
 # Idle computing. A lease that is not renewed for COMPUTE_LEASE_S is lost; agents report work, save their state and look
 # for jobs this often. Prices by currency: energy per kWh where an owner names none, wear of a computer per cpu-hour.
 COMPUTE_LEASE_S = env.int("COMPUTE_LEASE_S", default=20)

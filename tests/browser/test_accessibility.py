@@ -33,6 +33,7 @@ OPERATOR = [
     "/ops/events/",
     "/ops/events/{settled}/",
     "/ops/events/{settled}/settlement/",
+    "/ops/books/",
     "/ops/events/{running}/",
     "/ops/events/new/",
     "/ops/packs/",
