@@ -19,6 +19,7 @@ from fleet.operations.missing_events import ask_for_missing_events
 from fleet.operations.priority import end_priority
 from fleet.operations.reservations import expire_reservations
 from fleet.operations.retention import MESSAGES, READINGS, drop_old_partitions, ensure_partitions
+from fleet.operations.station_notices import forget_customer_reports
 from fleet.queries.packs import pack_ids
 
 logger = logging.getLogger(__name__)
@@ -73,10 +74,11 @@ def sign_certificates() -> None:
 
 @shared_task(name="fleet.upkeep_stations")
 def upkeep_stations() -> None:
-    """Close reservations that are over, and ask for events of transactions that have not come."""
+    """Close reservations that are over, ask for events of transactions that have not come, forget customers' data."""
     now = datetime.now(UTC)
     expire_reservations(now=now)
     ask_for_missing_events(now=now)
+    forget_customer_reports(now=now)
 
 
 @shared_task(name="fleet.renew_certificates")

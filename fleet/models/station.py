@@ -108,7 +108,7 @@ class StationReport(models.Model):
     """What a station tells in parts after it was asked: variables, monitors, profiles, messages, a customer's data.
 
     `parts` holds the payloads by their sequence number; the report is complete when the last part and all before it
-    have come. A report of a customer's data is deleted when it has been read by whoever asked for it.
+    have come. Reports of customers' data are deleted after a week.
     """
 
     charger = models.ForeignKey("fleet.Charger", on_delete=models.CASCADE, related_name="reports")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -42,6 +42,7 @@ FAILED = frozenset(
     }
 )
 MOST_PARTS = 2000
+CUSTOMER_REPORTS_KEPT = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,14 @@ def record_report_part(
     report.complete = final is not None and all(str(number) in report.parts for number in range(final + 1))
     report.updated_at = now
     report.save(update_fields=["parts", "last_part", "complete", "updated_at"])
+
+
+@transaction.atomic
+def forget_customer_reports(*, now: datetime) -> int:
+    """Delete what stations have told of customers a week ago: whoever asked has read it by now. Returns how many."""
+    old = StationReport.objects.filter(action="NotifyCustomerInformation", updated_at__lt=now - CUSTOMER_REPORTS_KEPT)
+    deleted, _ = old.delete()
+    return deleted
 
 
 @transaction.atomic

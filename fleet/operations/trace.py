@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,12 +13,19 @@ from django.db import connection, transaction
 
 LONGEST_PAYLOAD = 64 * 1024
 REDACTED = "***"
+# messages whose whole content is somebody's personal data
+_PERSONAL_ACTIONS = frozenset({"NotifyCustomerInformation"})
+PERSONAL = '{"left out": "personal data"}'
+# an address may hold a user's name and password
+_ADDRESSES = frozenset({"location", "remoteLocation"})
+_USER_INFO = re.compile(r"//[^/@]*@")
 # Keys whose values are secrets or identify a person, wherever they stand.
 _SECRET_KEYS = frozenset(
     {
         "idTag",
         "parentIdTag",
         "idToken",
+        "customerIdentifier",
         "additionalIdToken",
         "groupIdToken",
         "password",
@@ -29,7 +37,7 @@ _SECRET_KEYS = frozenset(
 # Configuration keys and variables whose value is a secret.
 _SECRET_VARIABLES = frozenset({"authorizationkey", "basicauthpassword", "vpnpassword", "apnpassword"})
 # A text without any of these holds no secret: quicker to see than to read. The last may write any of the others.
-_SUSPICIOUS = (b"idtag", b"token", b"password", b"authorizationkey", b"\\u")
+_SUSPICIOUS = (b"idtag", b"token", b"password", b"authorizationkey", b"customer", b"location", b"\\u")
 _COLUMNS = "at, device_identity, direction, action, message_id, payload, result, reply_ms, command_id"
 
 
@@ -66,7 +74,7 @@ def record_messages(*, messages: Sequence[TraceMessage]) -> int:
                     message.direction,
                     _text(message.action, 60),
                     _text(message.message_id, 64),
-                    traced_payload(message.payload),
+                    PERSONAL if message.action in _PERSONAL_ACTIONS else traced_payload(message.payload),
                     _text(message.result, 60),
                     message.reply_ms,
                     message.command_id,
@@ -103,6 +111,8 @@ def redacted(value: Any) -> Any:
         key: REDACTED
         if (key in _SECRET_KEYS and not isinstance(item, (dict, list)))
         or (hide_value and key in ("value", "attributeValue"))
+        else _USER_INFO.sub(f"//{REDACTED}@", item)
+        if key in _ADDRESSES and isinstance(item, str)
         else redacted(item)
         for key, item in value.items()
     }
