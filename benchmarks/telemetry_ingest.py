@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from fleet.operations.telemetry import MeterReading
 
 
+RAW_COPY = """
+COPY fleet_reading (
+    asset_id, measured_at, power_kw, import_kwh, export_kwh, soc_fraction, temperature_c, flags, received_at
+) FROM STDIN (FORMAT BINARY)
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--readings", type=int, default=40_000)
@@ -62,7 +69,10 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
         assert outcome.stored == len(batch), outcome
 
     def raw(batch: list[MeterReading], now: datetime) -> None:
-        with connection.cursor() as cursor, cursor.copy("COPY fleet_reading FROM STDIN (FORMAT BINARY)") as copy:
+        with (
+            connection.cursor() as cursor,
+            cursor.copy(RAW_COPY) as copy,
+        ):
             copy.set_types(["int8", "timestamptz", *["float8"] * 5, "int2", "timestamptz"])
             for r in batch:
                 row = (r.asset_id, r.measured_at, r.power_kw, r.import_kwh, r.export_kwh, r.soc_fraction)

@@ -18,6 +18,10 @@ from common.errors import InvalidInput
 
 ROOT = "v2g/v1/devices"
 UP_FILTER = f"{ROOT}/+/up/+"
+# Measurements alone are shared: each goes to one of the processes. All else must reach the one that speaks for the devices,
+# in the order in which it was said.
+METER_FILTER = f"{ROOT}/+/up/meter"
+SHARED_METER_FILTER = f"$share/v2g-ingest/{METER_FILTER}"
 LONGEST_MESSAGE = 64 * 1024
 _MOST_ITEMS = 1_000
 _REGISTER_LIMIT_KWH = 1e9
@@ -324,6 +328,7 @@ _PARSERS: dict[str, Callable[[_Fields], UpMessage]] = {
     "log": _log,
 }
 _KINDS = ", ".join(_PARSERS)
+OTHER_FILTERS = tuple(f"{ROOT}/+/up/{kind}" for kind in _PARSERS if kind != "meter")
 
 
 def setpoint_topic(identity: str, evse: int) -> str:

@@ -1,4 +1,8 @@
-"""The MQTT gateway: one connection to the broker, everything devices say stored before the broker may forget it."""
+"""The MQTT gateway: one connection to the broker, everything devices say stored before the broker may forget it.
+
+One process speaks for the devices: it hears who comes and goes, keeps sessions, and sends commands. Measurements, which
+are nearly all there is to store, may be shared with any number of further processes that do nothing else.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -19,6 +24,8 @@ from fleet.devices.gateway import CommandDelivery
 from fleet.devices.mqtt.driver import MqttDriver
 from fleet.devices.mqtt.ingest import Ingest, Received
 from fleet.devices.mqtt.messages import (
+    OTHER_FILTERS,
+    SHARED_METER_FILTER,
     UP_FILTER,
     Ack,
     MalformedMessage,
@@ -63,19 +70,35 @@ def broker_client(url: str, *, client_id: str) -> paho.Client:
     return client
 
 
+class Part(StrEnum):
+    """What a process does among others."""
+
+    ALL = "all"  # everything, alone
+    SPEAKS = "speaks"  # everything, but shares the measurements
+    INGESTS = "ingests"  # a share of the measurements, and nothing else
+
+
 class MqttGateway:
     """One gateway process. `run` stores and delivers until it is told to stop."""
 
     def __init__(
-        self, *, identity: str, session: str, broker_url: str, ready: Callable[[], None] = lambda: None
+        self,
+        *,
+        identity: str,
+        session: str,
+        broker_url: str,
+        ready: Callable[[], None] = lambda: None,
+        part: Part = Part.ALL,
     ) -> None:
-        """`session` names the broker's session of this gateway: another process with the same name takes it over."""
+        """`session` names the broker's session of this process: another one with the same name takes it over."""
+        self._part = part
         self._identity = identity
         self._ready = ready
         self._client = broker_client(broker_url, client_id=session)
         self._ingest = Ingest(gateway_identity=identity, answers=self)
         self._driver = MqttDriver(self._publish)
         self._subscribed = False
+        self._asked_for: dict[int | None, tuple[str, ...]] = {}
         self._refused = ""
 
     @property
@@ -95,7 +118,8 @@ class MqttGateway:
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
         self._delivery = CommandDelivery(gateway_identity=self._identity, gateway_class="mqtt", driver=self._driver)
-        delivering = asyncio.create_task(self._delivery.run(stop))
+        delivers = self._part is not Part.INGESTS
+        delivering = asyncio.create_task(self._delivery.run(stop) if delivers else _until(stop))
         self._ingest.start()
         self._client.loop_start()
         try:
@@ -138,19 +162,36 @@ class MqttGateway:
     def _on_connect(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if not reason.is_failure:
             logger.info("connected to the broker")
-            client.subscribe(UP_FILTER, qos=QOS)
+            self._subscribe(client)
         elif reason in ("Bad user name or password", "Not authorized"):
             self._refused = str(reason)
         else:
             logger.warning("the broker does not let us in: %s", reason)
 
+    def _subscribe(self, client: paho.Client, *, sharing: bool = True) -> None:
+        """Listen to what is this process's part; what its session still has from another part is given up."""
+        wanted: tuple[str, ...] = (UP_FILTER,)
+        if self._part is not Part.ALL and sharing:
+            others = OTHER_FILTERS if self._part is Part.SPEAKS else ()
+            wanted = (SHARED_METER_FILTER, *others)
+        unwanted = {UP_FILTER, SHARED_METER_FILTER, *OTHER_FILTERS} - set(wanted)
+        client.unsubscribe(sorted(unwanted))
+        _, mid = client.subscribe([(topic_filter, QOS) for topic_filter in wanted])
+        self._asked_for[mid] = wanted
+
     def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
             logger.warning("the broker is gone (%s); trying to reach it again", reason)
 
-    def _on_subscribe(self, _client: paho.Client, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
-        if any(reason.is_failure for reason in reasons):
-            self._refused = f"it does not let us listen to {UP_FILTER}"
+    def _on_subscribe(self, client: paho.Client, _data: Any, mid: int, reasons: Any, _properties: Any) -> None:
+        wanted = self._asked_for.pop(mid, ())
+        refused = [wanted[index] for index, reason in enumerate(reasons) if reason.is_failure and index < len(wanted)]
+        if refused == [SHARED_METER_FILTER] and self._part is Part.SPEAKS:
+            logger.warning("the broker offers no shared subscriptions: this process stores everything alone")
+            self._subscribe(client, sharing=False)
+            return
+        if refused:
+            self._refused = f"it does not let us listen to {', '.join(refused)}"
         elif not self._subscribed:
             self._subscribed = True
             self._loop.call_soon_threadsafe(self._ready)
@@ -175,3 +216,7 @@ class MqttGateway:
         if isinstance(ack, Ack):
             self._loop.call_soon_threadsafe(self._driver.answered, identity, ack)
         return True
+
+
+async def _until(stop: asyncio.Event) -> None:
+    await stop.wait()

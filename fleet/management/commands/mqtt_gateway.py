@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from common.errors import PlatformError
-from fleet.devices.mqtt.server import MqttGateway
+from fleet.devices.mqtt.server import MqttGateway, Part
 
 
 class Command(BaseCommand):
@@ -24,18 +24,27 @@ class Command(BaseCommand):
         # the same after a restart: its chargers stay at the broker and their commands go on being its own
         parser.add_argument("--identity", default=f"{socket.gethostname()[:40]}-mqtt", help="its name in the database")
         parser.add_argument("--session", default="v2g-gateway", help="its name at the broker")
+        parser.add_argument(
+            "--part",
+            default=Part.ALL,
+            choices=list(Part),
+            help="all: everything, alone; speaks: everything, but shares the measurements; ingests: a share of them only, "
+            "with a session of its own. One process speaks, any number ingest.",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            uvloop.run(self._serve(options["identity"], options["session"]))
+            uvloop.run(self._serve(options["identity"], options["session"], Part(options["part"])))
         except PlatformError as error:
             raise CommandError(str(error)) from error
 
-    async def _serve(self, identity: str, session: str) -> None:
+    async def _serve(self, identity: str, session: str, part: Part) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        gateway = MqttGateway(identity=identity, session=session, broker_url=settings.MQTT_URL, ready=self._say_ready)
+        gateway = MqttGateway(
+            identity=identity, session=session, broker_url=settings.MQTT_URL, ready=self._say_ready, part=part
+        )
         await gateway.run(stop)
 
     def _say_ready(self) -> None:
