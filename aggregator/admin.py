@@ -22,6 +22,11 @@ from aggregator.models import (
     PayoutBatch,
     Plan,
     PlannedSchedule,
+    Portfolio,
+    PortfolioLimit,
+    PortfolioPart,
+    PortfolioPlan,
+    PortfolioRegion,
     User,
 )
 
@@ -181,3 +186,40 @@ class PayoutBatchAdmin(ReadOnlyAdmin):
     list_filter = ("currency",)
     exclude = ("message",)
     inlines = (PayoutInline,)
+
+
+class PortfolioRegionInline(admin.TabularInline):
+    model = PortfolioRegion
+    extra = 0
+
+
+class PortfolioLimitInline(admin.TabularInline):
+    model = PortfolioLimit
+    extra = 0
+
+
+@admin.register(Portfolio)
+class PortfolioAdmin(admin.ModelAdmin):
+    list_display = ("code", "name", "currency")
+    search_fields = ("code", "name")
+    inlines = (PortfolioRegionInline, PortfolioLimitInline)
+
+
+class PortfolioPartInline(admin.TabularInline):
+    """What each region got and did."""
+
+    model = PortfolioPart
+    fields = readonly_fields = ("region", "sampled_at", "planned_at", "plan", "cost", "bound")
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(PortfolioPlan)
+class PortfolioPlanAdmin(ReadOnlyAdmin):
+    list_display = ("id", "portfolio", "trigger", "made_at", "state", "cost", "gap", "missed_kwh", "finished_at")
+    list_filter = ("state", "portfolio")
+    list_select_related = ("portfolio",)
+    inlines = (PortfolioPartInline,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -15,10 +15,23 @@ from kombu.exceptions import OperationalError
 from oauth2_provider.models import clear_expired
 
 from aggregator.core.dispatch import PlanCheckFailed, SolverFailed
-from aggregator.operations import baseline_watch, chain, departures, fairness, plans, presence, settlements, work
+from aggregator.operations import (
+    baseline_watch,
+    chain,
+    departures,
+    fairness,
+    plans,
+    portfolio_plans,
+    presence,
+    settlements,
+    work,
+)
 from aggregator.operations.award_settlements import settle_award_of
+from aggregator.operations.plan_inputs import HORIZON_H
 from aggregator.operations.plans import PlanOutcome, PlanOvertaken
+from aggregator.operations.portfolio_plans import PortfolioPlanUnderWay
 from aggregator.queries.flexibility import portfolio_of_region
+from aggregator.queries.portfolios import limited_portfolios
 from common.errors import PlatformError
 from fleet.queries.assets import region_ids
 from grid.operations.openadr.answers import answer_event, unanswered_events
@@ -30,6 +43,7 @@ from grid.tasks import request_delivery
 logger = logging.getLogger(__name__)
 
 REPLAN_EVERY_S = 180
+PLANNED_AHEAD = timedelta(hours=HORIZON_H)
 SETTLE_EVERY_S = 5
 BOOK_WORK_EVERY_S = 10
 # Meter readings may come this late and still correct a settlement.
@@ -44,6 +58,9 @@ VERIFY_LEDGER_EVERY_S = 86_400
 # A planner that dies frees its region after this long.
 PLANNING_LOCK_S = 60
 
+# Work on a portfolio's plan that was lost with its worker is looked for this often.
+RESUME_PORTFOLIO_PLANS_EVERY_S = 10
+
 BEAT_SCHEDULE = {
     "answer-openadr-events": {
         "task": "aggregator.tasks.answer_openadr_events",
@@ -51,6 +68,10 @@ BEAT_SCHEDULE = {
         "options": {"expires": ANSWER_EVERY_S},
     },
     "replan-all-regions": {"task": "aggregator.tasks.replan_all_regions", "schedule": REPLAN_EVERY_S},
+    "resume-portfolio-plans": {
+        "task": "aggregator.tasks.resume_portfolio_plans",
+        "schedule": RESUME_PORTFOLIO_PLANS_EVERY_S,
+    },
     "settle-ended-events": {"task": "aggregator.tasks.settle_ended_events", "schedule": SETTLE_EVERY_S},
     "settle-ended-awards": {"task": "aggregator.tasks.settle_ended_awards", "schedule": SETTLE_EVERY_S},
     "verify-ledger": {"task": "aggregator.tasks.verify_ledger", "schedule": VERIFY_LEDGER_EVERY_S},
@@ -108,8 +129,12 @@ def _log(outcome: PlanOutcome, trigger: str) -> None:
 )
 def plan_event(self: Task, event_id: int) -> None:
     """Plan the region of a new or changed event at once."""
-    with only_planner_of(event(event_id).region_id):
+    region_id = event(event_id).region_id
+    with only_planner_of(region_id):
         _log(plans.plan_event(event_id=event_id, now=timezone.now()), f"event {event_id}")
+    for portfolio in limited_portfolios(now=timezone.now(), until=timezone.now() + PLANNED_AHEAD):
+        if region_id in portfolio.region_ids:  # its share of the room was dealt out without the event
+            plan_portfolio.delay(portfolio.portfolio_id, "event")
 
 
 @shared_task(bind=True, queue="plans", autoretry_for=(RegionBusy,), max_retries=20, default_retry_delay=0.5)
@@ -124,9 +149,43 @@ def replan_region(self: Task, region_id: int, trigger: str) -> None:
 
 @shared_task
 def replan_all_regions() -> None:
-    """Plan every region on schedule."""
+    """Plan every region on schedule; those that share limits together."""
+    now = timezone.now()
+    together: set[int] = set()
+    for portfolio in limited_portfolios(now=now, until=now + PLANNED_AHEAD):
+        plan_portfolio.delay(portfolio.portfolio_id, "schedule")
+        together.update(portfolio.region_ids)
     for region_id in region_ids():
-        replan_region.delay(region_id, "schedule")
+        if region_id not in together:
+            replan_region.delay(region_id, "schedule")
+
+
+@shared_task(queue="plans")
+def plan_portfolio(portfolio_id: int, trigger: str) -> None:
+    """Begin to plan the regions of a portfolio together; the pieces follow as tasks of their own."""
+    try:
+        _ask_for(portfolio_plans.begin_portfolio_plan(portfolio_id=portfolio_id, trigger=trigger, now=timezone.now()))
+    except PortfolioPlanUnderWay as under_way:
+        logger.info("portfolio %s: %s", portfolio_id, under_way)
+
+
+@shared_task(queue="plans", autoretry_for=(SolverFailed, PlanCheckFailed), max_retries=5, default_retry_delay=0.5)
+def work_on_portfolio_plan(piece: str, portfolio_plan_id: int, region_id: int | None) -> None:
+    """Do one piece of a portfolio's plan, and ask for the pieces that can follow it."""
+    logger.info("portfolio plan %s: %s %s", portfolio_plan_id, piece, region_id or "")
+    work = portfolio_plans.Work(portfolio_plans.Piece(piece), portfolio_plan_id, region_id)
+    _ask_for(portfolio_plans.do_work(work=work, now=timezone.now()))
+
+
+@shared_task
+def resume_portfolio_plans() -> None:
+    """Ask again for what nobody has done: a worker may have died over it."""
+    _ask_for(portfolio_plans.work_to_ask_again(now=timezone.now()))
+
+
+def _ask_for(pieces: Iterable[portfolio_plans.Work]) -> None:
+    for item in pieces:
+        work_on_portfolio_plan.delay_on_commit(item.piece.value, item.portfolio_plan_id, item.region_id)
 
 
 @shared_task

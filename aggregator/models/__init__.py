@@ -7,6 +7,14 @@ from aggregator.models.forecast import DepartureForecast, PresenceResiduals
 from aggregator.models.ledger import LedgerAccount, LedgerAccountKind, LedgerEntry, LedgerTransaction
 from aggregator.models.payout import Payout, PayoutAccount, PayoutBatch
 from aggregator.models.plan import Plan, PlannedSchedule, PlanTrigger
+from aggregator.models.portfolio import (
+    Portfolio,
+    PortfolioLimit,
+    PortfolioPart,
+    PortfolioPlan,
+    PortfolioPlanState,
+    PortfolioRegion,
+)
 from aggregator.models.tracking import DeliverySample
 from aggregator.models.user import User
 
@@ -28,6 +36,12 @@ __all__ = [
     "Plan",
     "PlanTrigger",
     "PlannedSchedule",
+    "Portfolio",
+    "PortfolioLimit",
+    "PortfolioPart",
+    "PortfolioPlan",
+    "PortfolioPlanState",
+    "PortfolioRegion",
     "PresenceResiduals",
     "User",
 ]

@@ -299,15 +299,17 @@ def build_plan_inputs(
     region_id: int,
     now: datetime,
     departures: Mapping[int, Departure] | None = None,
+    horizon: Horizon | None = None,
 ) -> PlanInputs:
     """State everything that is known at `now` as one dispatch problem.
 
     Args:
         departures: by session, when each car may leave; None: all leave when their drivers said.
+        horizon: steps that the region shares with others; None: those that its own events need.
     """
     departures = departures or {}
     steered = tuple(asset for asset in snapshot.assets if not asset.left_out_because and not asset.charge_now)
-    horizon = lay_horizon(now, events)
+    horizon = horizon or lay_horizon(now, events)
     chosen = choose_participants(events, steered, now)
     site_row = {site.site_id: row for row, site in enumerate(snapshot.sites)}
     node_row = {node.node_id: row for row, node in enumerate(snapshot.nodes)}

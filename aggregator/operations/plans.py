@@ -15,16 +15,17 @@ from aggregator.core.dispatch import DispatchPlan, MissKind, plan_in_full
 from aggregator.core.fairness import at_true_cost, in_fair_order
 from aggregator.core.plan import is_news, joined_steps, practicable_kw
 from aggregator.models import Plan, PlannedSchedule
-from aggregator.operations.departures import forecast_departures
 from aggregator.operations.fairness import fair_discounts
 from aggregator.operations.hub_sharing import share_among_packs
-from aggregator.operations.plan_inputs import HORIZON_H, PlanInputs, build_plan_inputs
+from aggregator.operations.plan_inputs import PlanInputs
+from aggregator.operations.region_facts import RegionFacts, read_facts, within_band
+from aggregator.queries.portfolios import standing_band
 from common.errors import Conflict
 from fleet.operations.commands import PowerSchedule, queue_schedules
-from fleet.queries.assets import FlexibleAsset, fleet_snapshot
+from fleet.queries.assets import FlexibleAsset
 from fleet.queries.commands import standing_schedules
 from grid.operations.events import mark_planned
-from grid.queries import emission_factors, event, open_events, prices
+from grid.queries import emission_factors, event
 
 # A schedule is sent this far ahead; a platform that falls silent leaves devices on it, then on their fail-safe power.
 SCHEDULE_VALID = timedelta(hours=1)
@@ -63,30 +64,44 @@ def plan_event(*, event_id: int, now: datetime) -> PlanOutcome:
 def plan_region(*, region_id: int, trigger: str, now: datetime, grid_event_id: int | None = None) -> PlanOutcome:
     """Make and keep a new plan of a region and queue the schedules that changed materially.
 
+    A region of a portfolio stays within the part that the portfolio's last plan allotted to it.
+
     Raises:
         PlanOvertaken: a plan from newer facts was kept while this one was solved.
         SolverFailed, PlanCheckFailed: no plan could be made or trusted; the devices stay on the last one.
     """
     started = perf_counter()
-    snapshot = fleet_snapshot(region_id=region_id, now=now)
-    departures = forecast_departures(region_id=region_id, assets=snapshot.assets, now=now)
-    inputs = build_plan_inputs(
-        snapshot=snapshot,
-        events=open_events(region_id=region_id, now=now),
-        prices=prices(region_id=region_id, starts_at=now, ends_at=now + timedelta(hours=HORIZON_H + 1)),
-        region_id=region_id,
-        now=now,
-        departures=departures,
-    )
-    discounts = fair_discounts(region_id=region_id, assets=inputs.steered, price_per_kwh=inputs.problem.price_per_kwh)
-    ordered = in_fair_order(inputs.problem, discounts)
-    plan = at_true_cost(plan_in_full(ordered, gap=REGION_GAP, most_exact_assets=MOST_EXACT_ASSETS), discounts)
-    plan = share_among_packs(inputs, plan, steps=_shown_steps(plan))
+    facts = read_facts(region_id=region_id, now=now)
+    band = standing_band(region_id=region_id, horizon=facts.inputs.problem.horizon, now=now)
+    if band is not None:
+        facts = within_band(facts, band)
+    plan = make_plan(facts)
     decided_at = now + timedelta(seconds=perf_counter() - started)
-    co2_kg = _plan_co2_kg(plan, region_id)
-    schedules = _planned_schedules(inputs, plan) + _override_schedules(snapshot.assets, now)
+    return keep_plan(facts=facts, plan=plan, trigger=trigger, decided_at=decided_at, grid_event_id=grid_event_id)
+
+
+def make_plan(facts: RegionFacts) -> DispatchPlan:
+    """Solve, calling owners in fair order: exactly where that is quick, to a proven gap otherwise."""
+    inputs = facts.inputs
+    problem = inputs.problem
+    discounts = fair_discounts(region_id=facts.region_id, assets=inputs.steered, price_per_kwh=problem.price_per_kwh)
+    ordered = in_fair_order(problem, discounts)
+    plan = at_true_cost(plan_in_full(ordered, gap=REGION_GAP, most_exact_assets=MOST_EXACT_ASSETS), discounts)
+    return share_among_packs(inputs, plan, steps=_shown_steps(plan))
+
+
+def keep_plan(
+    *, facts: RegionFacts, plan: DispatchPlan, trigger: str, decided_at: datetime, grid_event_id: int | None = None
+) -> PlanOutcome:
+    """Keep a plan and queue the schedules that changed materially, in one transaction.
+
+    Raises PlanOvertaken: a plan from newer facts was kept meanwhile.
+    """
+    inputs, now = facts.inputs, facts.read_at
+    co2_kg = _plan_co2_kg(plan, facts.region_id)
+    schedules = _planned_schedules(inputs, plan) + _override_schedules(facts.assets, now)
     with transaction.atomic():
-        record = _keep(inputs, plan, region_id, trigger, now, grid_event_id, co2_kg)
+        record = _keep(inputs, plan, facts.region_id, trigger, now, grid_event_id, co2_kg)
         standing = standing_schedules([schedule.asset_id for schedule in schedules])
         changed = [
             schedule

@@ -30,6 +30,7 @@ from aggregator.core.dispatch.fleet.generation import Generation
 from aggregator.core.dispatch.fleet.sample import RegionSample
 from aggregator.core.dispatch.fleet.statement import state
 from aggregator.core.dispatch.problem import DispatchProblem, EventTarget, TargetDirection
+from aggregator.core.dispatch.result import MissKind
 
 Numbers = NDArray[np.float64]
 MOST_ROUNDS = 120
@@ -185,10 +186,19 @@ def with_allotment(
         least_kw, most_kw: band of the sum of set-points and computing, [step]; infinite where there is no limit.
         name: what a plan calls the promise where it cannot be kept.
     """
-    limits = ((most_kw, TargetDirection.AT_MOST), (least_kw, TargetDirection.AT_LEAST))
+    limits = (
+        (most_kw, TargetDirection.AT_MOST, MissKind.PORTFOLIO_IMPORT_LIMIT),
+        (least_kw, TargetDirection.AT_LEAST, MissKind.PORTFOLIO_EXPORT_LIMIT),
+    )
     targets = [
-        EventTarget(name, np.where(np.isfinite(limit_kw), limit_kw, np.nan), direction, missed_price_per_kwh)
-        for limit_kw, direction in limits
+        EventTarget(
+            name,
+            np.where(np.isfinite(limit_kw), limit_kw, np.nan),
+            direction,
+            missed_price_per_kwh,
+            missed_as=missed_as,
+        )
+        for limit_kw, direction, missed_as in limits
         if np.isfinite(limit_kw).any()
     ]
     return replace(problem, targets=(*problem.targets, *targets))

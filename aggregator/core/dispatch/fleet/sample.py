@@ -3,11 +3,11 @@
 Assets are laid in an order in which neighbours are alike, and every k-th of them is taken: such a draw misses sums by far
 less than one by luck. Each of those taken stands for k, and so do the limits of the portfolio's own rows.
 
-Sites and grid nodes are not in the sample. What their limits leave is dealt out to their assets beforehand,
+Sites and grid nodes are not in the sample. What their limits leave to all of their assets together is,
 
-    power_i ← power_i · mean_t min(1, room_st / Σ_{j at s, present at t} power_j),
+    −Σ_s min(export room_st, Σ_{j at s, present at t} discharge_j) ≤ Σ_i power_it ≤ Σ_s min(import room_st, Σ_j charge_j),
 
-which is no more than a guess at how sites will share: good enough for prices, and never used to prove anything.
+which each plan that keeps every site's limit keeps too; how one site must differ from another is for the region's own plan.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from aggregator.core.dispatch.problem import ComputingLoad, DispatchProblem, EventTarget, SiteLimits
+from aggregator.core.dispatch.problem import ComputingLoad, DispatchProblem, EventTarget
 from fleet.core.flexibility import FlexibleAssets
 
 Numbers = NDArray[np.float64]
 DEFAULT_SIZE = 1_000
+NEGLIGIBLE_KW = 1e-6
+FIRM = 10.0  # what the sites leave is dearer to cross than anything else by this factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,17 +40,24 @@ def sample_of(problem: DispatchProblem, size: int = DEFAULT_SIZE) -> RegionSampl
     every = max(1, count // max(size, 1))
     rows = np.sort(_alike(problem.assets)[every // 2 :: every])
     weight = count / rows.size if rows.size else 1.0
-    assets = problem.assets
+    assets, nowhere = problem.assets, np.full(rows.size, -1)
+    import_limit_kw, export_limit_kw = problem.import_limit_kw, problem.export_limit_kw
     for limits, group_of in ((problem.sites, assets.site_index), (problem.nodes, assets.node_index)):
-        assets = _within(assets, limits, group_of)
-    nowhere = np.full(rows.size, -1)
+        if limits is not None:
+            room_kw = _room(limits.import_limit_kw - limits.base_load_kw, assets.charge_kw, assets, group_of)
+            import_limit_kw = np.minimum(import_limit_kw, room_kw + problem.base_load_kw)
+            room_kw = _room(limits.export_limit_kw + limits.base_load_kw, assets.discharge_kw, assets, group_of)
+            export_limit_kw = np.minimum(export_limit_kw, room_kw - problem.base_load_kw)
+    dearest = max(1.0, float(np.abs(problem.price_per_kwh).max()), float(problem.missed_price_per_kwh.max()))
+    narrowed = import_limit_kw is not problem.import_limit_kw or export_limit_kw is not problem.export_limit_kw
     return RegionSample(
         replace(
             problem,
             assets=replace(assets.select(rows), site_index=nowhere, node_index=nowhere),
             base_load_kw=problem.base_load_kw / weight,
-            import_limit_kw=problem.import_limit_kw / weight,
-            export_limit_kw=problem.export_limit_kw / weight,
+            import_limit_kw=import_limit_kw / weight,
+            export_limit_kw=export_limit_kw / weight,
+            missed_price_per_kwh=FIRM * dearest if narrowed else problem.missed_price_per_kwh,
             sites=None,
             nodes=None,
             targets=tuple(_scaled(target, rows, weight) for target in problem.targets),
@@ -66,40 +75,21 @@ def _alike(assets: FlexibleAssets) -> NDArray[np.int64]:  # [asset]
     return np.lexsort(keys).astype(np.int64)
 
 
-def _within(assets: FlexibleAssets, limits: SiteLimits | None, group_of: NDArray[np.int64]) -> FlexibleAssets:
-    """Assets with no more power than their site has for them."""
-    if limits is None:
-        return assets
-    somewhere = group_of >= 0
-    charge_kw = assets.charge_kw * _room_share(
-        limits.import_limit_kw - limits.base_load_kw, assets.charge_kw, assets, group_of
-    )
-    export_kw = limits.export_limit_kw + limits.base_load_kw
-    discharge_kw = assets.discharge_kw * _room_share(export_kw, assets.discharge_kw, assets, group_of)
-    return replace(
-        assets,
-        charge_kw=np.where(somewhere, charge_kw, assets.charge_kw),
-        discharge_kw=np.where(somewhere, discharge_kw, assets.discharge_kw),
-    )
-
-
-def _room_share(
+def _room(
     room_kw: Numbers,  # [site, step]
     power_kw: Numbers,  # [asset]
     assets: FlexibleAssets,
     group_of: NDArray[np.int64],  # [asset]
-) -> Numbers:  # [asset]
-    """The part of its power for which an asset's site has room, on the mean of the steps with somebody there."""
+) -> Numbers:  # [step]
+    """The most that all assets can do together for their sites' sake; infinite where no site holds anybody back."""
     sites, steps = room_kw.shape
     change_kw = np.zeros((sites + 1, steps + 1))  # the last row is for assets at no site
     np.add.at(change_kw, (group_of, assets.arrival_step), power_kw)
     np.add.at(change_kw, (group_of, assets.departure_step), -power_kw)
-    present_kw = np.cumsum(change_kw, axis=1)[:sites, :steps]
-    there = present_kw > 0
-    share = np.ones((sites, steps))
-    share[there] = np.clip(room_kw[there] / present_kw[there], 0.0, 1.0)
-    mean = np.where(there.any(axis=1), (share * there).sum(axis=1) / np.maximum(there.sum(axis=1), 1), 1.0)
-    return np.append(mean, 1.0)[group_of]
+    present_kw = np.cumsum(change_kw, axis=1)[:, :steps]
+    within_kw = np.minimum(present_kw, np.concatenate([np.maximum(room_kw, 0.0), np.full((1, steps), np.inf)]))
+    held_back = (within_kw < present_kw - NEGLIGIBLE_KW).any(axis=0)
+    return np.where(held_back, within_kw.sum(axis=0), np.inf)
 
 
 def _scaled(target: EventTarget, rows: NDArray[np.int64], weight: float) -> EventTarget:

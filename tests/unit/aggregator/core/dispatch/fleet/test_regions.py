@@ -150,16 +150,24 @@ def test_a_sample_stands_for_all_its_assets_and_computers() -> None:
     assert np.allclose(sample.weight * sample.problem.import_limit_kw, whole.import_limit_kw)
 
 
-def test_what_a_site_has_no_room_for_is_not_in_the_sample() -> None:
+def test_what_sites_leave_to_their_assets_limits_the_sample() -> None:
     whole = study_problem(60)
     crowded = replace(whole.assets, site_index=np.where(np.arange(60) < 30, 0, -1))
-    sites = SiteLimits.constant(["depot"], steps=whole.horizon.steps, import_limit_kw=20.0, export_limit_kw=0.0)
-    sample = sample_of(replace(whole, assets=crowded, sites=sites), 60)
-    drawn = sample.problem.assets
-    there = np.isin(drawn.asset_id, np.arange(30))
-    assert np.all(drawn.discharge_kw[there] == 0.0)
-    assert np.all(drawn.charge_kw[there] < whole.assets.charge_kw[drawn.asset_id[there]])
-    assert np.array_equal(drawn.charge_kw[~there], whole.assets.charge_kw[drawn.asset_id[~there]])
+    steps = whole.horizon.steps
+    sites = SiteLimits.constant(["depot"], steps=steps, import_limit_kw=20.0, export_limit_kw=0.0)
+    free = replace(whole, assets=crowded, base_load_kw=0.0, import_limit_kw=np.inf, export_limit_kw=np.inf)
+    sample = sample_of(replace(free, sites=sites), 60)
+    steps_of = np.arange(steps)
+    there = (steps_of >= crowded.arrival_step[:, None]) & (steps_of < crowded.departure_step[:, None])
+    at_depot = np.arange(60) < 30
+    charge_kw, discharge_kw = crowded.charge_kw[:, None] * there, crowded.discharge_kw[:, None] * there
+    crowd_kw = charge_kw[at_depot].sum(axis=0)
+    expected_kw = np.where(crowd_kw > 20.0, 20.0 + charge_kw[~at_depot].sum(axis=0), np.inf)
+    assert np.allclose(sample.problem.import_limit_kw, expected_kw)
+    expected_kw = np.where(discharge_kw[at_depot].any(axis=0), discharge_kw[~at_depot].sum(axis=0), np.inf)
+    assert np.allclose(sample.problem.export_limit_kw, expected_kw)
+    plan = solve_fleet(sample.problem, gap=1e-4)
+    assert np.all(plan.total_power_kw <= sample.problem.import_limit_kw + 1e-3)
 
 
 def test_an_empty_region_has_a_price_all_the_same() -> None:
