@@ -32,6 +32,7 @@ from fleet.operations.broker_access import hash_broker_password, write_broker_cr
 REPOSITORY = Path(__file__).resolve().parents[1]
 UNIT_TESTS = REPOSITORY / "tests" / "unit"
 NO_CHROMIUM = "no Chromium on this machine"
+NO_THIRD_PARTY = "the third-party charge point is not installed"
 STORES = ("postgresql", "valkey")
 _servers_key = pytest.StashKey[EmbeddedServers]()
 # how long an example takes says how busy the machine is, not whether the code is right
@@ -95,20 +96,47 @@ def chromium_path() -> str:
     return found
 
 
+def find_node() -> str | None:
+    """The Node.js with which the third-party charge point runs, if that has been installed (`make third-party`)."""
+    if not (REPOSITORY / "tests" / "third_party" / "node_modules" / ".ready").exists():
+        return None
+    own = REPOSITORY / ".venv-node" / "bin" / "node"
+    return shutil.which("node") or (str(own) if own.exists() else None)
+
+
+@pytest.fixture(scope="session")
+def node_path() -> str:
+    """Node.js. Ask for it in tests marked `third_party` only."""
+    found = find_node()
+    assert found is not None
+    return found
+
+
+# marker -> (whether what its tests need is there, what to say where it is not)
+NEEDS = {
+    "browser": (find_chromium, NO_CHROMIUM),
+    "third_party": (find_node, NO_THIRD_PARTY),
+}
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("browser") and find_chromium() is None:
-        if os.environ.get("CI", "").lower() in {"1", "true"}:
-            pytest.fail("no Chromium on this machine, and in continuous integration there has to be one", pytrace=False)
-        pytest.skip(NO_CHROMIUM)
+    for marker, (find, reason) in NEEDS.items():
+        if item.get_closest_marker(marker) and find() is None:
+            if os.environ.get("CI", "").lower() in {"1", "true"}:
+                pytest.fail(f"{reason}, and in continuous integration it has to be there", pytrace=False)
+            pytest.skip(reason)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    left_out = [report for report in terminalreporter.stats.get("skipped", []) if NO_CHROMIUM in str(report.longrepr)]
-    if left_out:
-        terminalreporter.write_sep(
-            "!", f"{len(left_out)} BROWSER TESTS WERE LEFT OUT: no Chromium", red=True, bold=True
-        )
-        terminalreporter.write_line("Install Chromium, or name one with CHROMIUM=/path/to/it, and run them again.")
+    remedies = {
+        NO_CHROMIUM: "Install Chromium, or name one with CHROMIUM=/path/to/it, and run them again.",
+        NO_THIRD_PARTY: "Run `make third-party` where the npm registry can be reached, and run them again.",
+    }
+    for reason, remedy in remedies.items():
+        skipped = [report for report in terminalreporter.stats.get("skipped", []) if reason in str(report.longrepr)]
+        if skipped:
+            terminalreporter.write_sep("!", f"{len(skipped)} TESTS WERE LEFT OUT: {reason}", red=True, bold=True)
+            terminalreporter.write_line(remedy)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
