@@ -15,6 +15,7 @@ from fleet.operations.authority import load_authority
 from fleet.operations.capacity_tests import finish_capacity_tests, record_health_from_use
 from fleet.operations.certificates import renew_expiring_certificates, sign_waiting_requests
 from fleet.operations.compliance import judge_compliance
+from fleet.operations.firmware_campaigns import advance_campaigns
 from fleet.operations.missing_events import ask_for_missing_events
 from fleet.operations.priority import end_priority
 from fleet.operations.reservations import expire_reservations
@@ -32,6 +33,7 @@ BEAT_SCHEDULE = {
     # a station that has asked waits for its certificate
     "fleet-sign-certificates": {"task": "fleet.sign_certificates", "schedule": 10.0, "options": {"expires": 10}},
     "fleet-upkeep-stations": {"task": "fleet.upkeep_stations", "schedule": 60.0, "options": {"expires": 60}},
+    "fleet-advance-campaigns": {"task": "fleet.advance_campaigns", "schedule": 10.0, "options": {"expires": 10}},
     "fleet-renew-certificates": {"task": "fleet.renew_certificates", "schedule": 3600.0},
     "fleet-finish-capacity-tests": {"task": "fleet.finish_capacity_tests", "schedule": 300.0},
     "fleet-estimate-health": {"task": "fleet.estimate_health", "schedule": 86_400.0},
@@ -79,6 +81,12 @@ def upkeep_stations() -> None:
     expire_reservations(now=now)
     ask_for_missing_events(now=now)
     forget_customer_reports(now=now)
+
+
+@shared_task(name="fleet.advance_campaigns")
+def advance_firmware_campaigns() -> None:
+    """Go on with firmware campaigns, or stop them."""
+    advance_campaigns(now=datetime.now(UTC))
 
 
 @shared_task(name="fleet.renew_certificates")

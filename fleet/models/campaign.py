@@ -48,6 +48,8 @@ class FirmwareCampaign(models.Model):
     failure_limit_fraction = models.FloatField(default=0.1)
     patience_s = models.PositiveIntegerField(default=3600)
     rest_s = models.PositiveIntegerField(default=3600)
+    # failures of the present stage that a person has seen and gone on after
+    accepted_failures = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=10, choices=CampaignState, default=CampaignState.DRAFT)
     reason = models.CharField(max_length=200, blank=True, help_text="why it stopped")
     created_by = models.CharField(max_length=150)
@@ -98,7 +100,7 @@ class CampaignTarget(models.Model):
     charger = models.ForeignKey("fleet.Charger", on_delete=models.CASCADE, related_name="campaign_targets")
     state = models.CharField(max_length=10, choices=TargetState, default=TargetState.WAITING)
     reason = models.CharField(max_length=200, blank=True)
-    transfer = models.OneToOneField("fleet.StationTransfer", on_delete=models.SET_NULL, null=True, blank=True)
+    command = models.OneToOneField("fleet.DeviceCommand", on_delete=models.SET_NULL, null=True, blank=True)
     asked_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
 

@@ -30,7 +30,7 @@ from fleet.operations.device_model import (
     record_variables,
     variable_of_wire,
 )
-from fleet.operations.station_notices import record_report_part
+from fleet.operations.station_notices import record_report_part, request_number
 
 logger = logging.getLogger(__name__)
 
@@ -211,11 +211,6 @@ def _transfer_of(kind: TransferKind) -> Callable[[DeviceCommand, Answer, bool], 
         transfer.save()
 
     return note
-
-
-def request_number(command_id: int) -> int:
-    """The number under which a station reports on what a command asked for; OCPP's integers end at 2³¹."""
-    return command_id % (2**31 - 1)
 
 
 def _transaction_status(command: DeviceCommand, answer: Answer, accepted: bool) -> None:

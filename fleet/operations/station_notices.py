@@ -14,6 +14,9 @@ from django.db import transaction
 
 from fleet.models import (
     Charger,
+    CommandKind,
+    CommandState,
+    DeviceCommand,
     Reservation,
     ReservationState,
     StationEvent,
@@ -42,6 +45,11 @@ FAILED = frozenset(
     }
 )
 MOST_PARTS = 2000
+_ASKED_BY = {
+    TransferKind.FIRMWARE: (CommandKind.UPDATE_FIRMWARE,),
+    TransferKind.LOG: (CommandKind.GET_LOG, CommandKind.GET_DIAGNOSTICS),
+    TransferKind.PUBLISHING: (CommandKind.PUBLISH_FIRMWARE,),
+}
 CUSTOMER_REPORTS_KEPT = timedelta(days=7)
 
 
@@ -97,7 +105,7 @@ def note_transfer(
     charger = Charger.objects.select_for_update(of=("self",)).get(identity=identity)
     rows = StationTransfer.objects.filter(charger=charger, kind=kind)
     if request_id is None or request_id < 0:
-        transfer = rows.filter(ended_at=None).order_by("-began_at", "-pk").first()
+        transfer = rows.filter(ended_at=None).order_by("-began_at", "-pk").first() or _under_way(charger, kind, now)
         if transfer is None:
             return
     else:
@@ -110,6 +118,30 @@ def note_transfer(
     if status in SUCCEEDED or status in FAILED:
         transfer.ended_at = now
     transfer.save(update_fields=["status", "detail", "status_at", "ended_at"])
+
+
+def _under_way(charger: Charger, kind: TransferKind, now: datetime) -> StationTransfer | None:
+    """The transfer of a command whose answer has not been taken up yet: a quick station is ahead of it."""
+    kinds = _ASKED_BY[kind]
+    command = (
+        DeviceCommand.objects.filter(asset__evse__charger=charger, kind__in=kinds, state=CommandState.SENT)
+        .order_by("-sequence")
+        .first()
+    )
+    if command is None:
+        return None
+    transfer, _ = StationTransfer.objects.get_or_create(
+        charger=charger,
+        kind=kind,
+        request_id=request_number(command.pk),
+        defaults={"began_at": now, "location": command.parameters["location"], "command": command},
+    )
+    return transfer
+
+
+def request_number(command_id: int) -> int:
+    """The number under which a station reports on what a command asked for; OCPP's integers end at 2³¹."""
+    return command_id % (2**31 - 1)
 
 
 @transaction.atomic

@@ -37,7 +37,7 @@ _SECRET_KEYS = frozenset(
 # Configuration keys and variables whose value is a secret.
 _SECRET_VARIABLES = frozenset({"authorizationkey", "basicauthpassword", "vpnpassword", "apnpassword"})
 # A text without any of these holds no secret: quicker to see than to read. The last may write any of the others.
-_SUSPICIOUS = (b"idtag", b"token", b"password", b"authorizationkey", b"customer", b"location", b"\\u")
+_SUSPICIOUS = (b"idtag", b"token", b"password", b"authorizationkey", b"customer", b"://", b"\\u")
 _COLUMNS = "at, device_identity, direction, action, message_id, payload, result, reply_ms, command_id"
 
 

@@ -7,7 +7,7 @@ from fleet.devices.ocpp.request_parts import Builder, Request, only, require_2x,
 from fleet.devices.ocpp.wire import V16
 from fleet.models import CommandKind
 from fleet.operations.commands import DueCommand
-from fleet.operations.station_answers import request_number
+from fleet.operations.station_notices import request_number
 
 _BASES = {"full": "FullInventory", "configuration": "ConfigurationInventory", "summary": "SummaryInventory"}
 
