@@ -40,6 +40,12 @@ def percent(fraction: float | None) -> str:
 
 
 @register.filter
+def per_mille(fraction: float | None) -> str:
+    """A small fraction in thousandths, one decimal, without its unit."""
+    return NOTHING if fraction is None else formats.number(1000 * fraction, 1)
+
+
+@register.filter
 def whole_percent(fraction: float | None) -> int | str:
     """A fraction as a whole number, for inputs and aria values."""
     return "" if fraction is None else round(100 * fraction)

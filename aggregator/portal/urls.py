@@ -17,6 +17,7 @@ from aggregator.portal.views import (
     now,
     packs,
     plan,
+    plans,
     public,
     settlement,
 )
@@ -52,6 +53,8 @@ urlpatterns = [
     path("ops/books/verify/", books.verify, name="ops-books-verify"),
     path("ops/books/pay/", books.pay, name="ops-books-pay"),
     re_path(r"^ops/books/(?P<batch_id>\d{1,18})\.(?P<kind>csv|xml)$", books.batch_file, name="ops-books-file"),
+    path("ops/plans/", plans.plan_list, name="ops-plans"),
+    path("ops/plans/<int:plan_id>/", plans.plan_page, name="ops-plan"),
     path("ops/events/", events.event_list, name="ops-events"),
     path("ops/events/new/", events.new_event, name="ops-event-new"),
     path("ops/events/<int:event_id>/", events.event_page, name="ops-event"),

@@ -36,6 +36,8 @@ OPERATOR = [
     "/ops/books/",
     "/ops/events/{running}/",
     "/ops/events/new/",
+    "/ops/plans/",
+    "/ops/plans/{plan}/",
     "/ops/packs/",
     "/ops/packs/new/",
 ]
@@ -51,7 +53,9 @@ def test_pages_have_no_violation_and_fit_their_window(visit, world: World, langu
     page = visit(user, language, bypass_csp=True).new_page()
     found = []
     for template in addresses:
-        address = template.format(car=world.vehicles[0].pk, settled=world.settled.pk, running=world.running.pk)
+        address = template.format(
+            car=world.vehicles[0].pk, settled=world.settled.pk, running=world.running.pk, plan=world.plan.pk
+        )
         page.goto(address)
         page.wait_for_load_state("networkidle") if address == "/ops/" else None
         assert page.locator("h1").count() == 1, address

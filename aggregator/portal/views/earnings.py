@@ -13,9 +13,12 @@ from django.http import HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from aggregator.core.missed_sentences import describe_contribution
+from aggregator.core.sentences import Sentence
 from aggregator.portal.access import OwnerRequest, for_owner
 from aggregator.portal.pages import render_page
 from aggregator.portal.pictures import BarPicture, bar_picture
+from aggregator.queries.plans import contribution_of_owner
 from aggregator.queries.statements import OwnerStatement, statement
 from fleet.queries.owners import owner_by_id
 
@@ -46,12 +49,18 @@ def earnings(request: OwnerRequest) -> HttpResponse:
     next_month = (month + timedelta(days=32)).replace(day=1)
     context = {
         "statement": found,
+        "contribution": _contribution(request.owner.owner_id),
         "month": month,
         "previous": (month - timedelta(days=1)).replace(day=1),
         "next": next_month if next_month <= today else None,
         "currencies": [_of_currency(found, currency, zone, today) for currency in sorted(found.earned)],
     }
     return render_page(request, "portal/owner/earnings.html", context, time_zone=zone)
+
+
+def _contribution(owner_id: int) -> Sentence:
+    offered_h, delivered_kwh, events = contribution_of_owner(owner_id)
+    return describe_contribution(offered_h=offered_h, delivered_kwh=delivered_kwh, events=events)
 
 
 def _of_currency(found: OwnerStatement, currency: str, zone: str, today: date) -> dict[str, Any]:
