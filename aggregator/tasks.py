@@ -27,6 +27,7 @@ from aggregator.operations import (
     work,
 )
 from aggregator.operations.award_settlements import settle_award_of
+from aggregator.operations.openadr_reports import make_due_reports
 from aggregator.operations.plan_inputs import HORIZON_H
 from aggregator.operations.plans import PlanOutcome, PlanOvertaken
 from aggregator.operations.portfolio_plans import PortfolioPlanUnderWay
@@ -34,7 +35,9 @@ from aggregator.queries.flexibility import portfolio_of_region
 from aggregator.queries.portfolios import limited_portfolios
 from common.errors import PlatformError
 from fleet.queries.assets import region_ids
+from grid.markets.openadr_ven.reading import read_vtn, send_reports
 from grid.operations.openadr.answers import answer_event, unanswered_events
+from grid.operations.openadr.outside import due_vtns
 from grid.operations.openadr.promises import Outcome
 from grid.queries import event, events_to_settle, recently_settled_events
 from grid.queries.awards import awards_to_settle
@@ -53,6 +56,10 @@ RECORD_DEPARTURES_EVERY_S = 300
 UPDATE_CONTRIBUTIONS_EVERY_S = 900
 UPDATE_PRESENCE_EVERY_S = 21_600
 ANSWER_EVERY_S = 10
+READ_VTNS_EVERY_S = 5
+REPORT_EVERY_S = 10
+# A reader that dies frees its VTN after this long.
+VTN_READING_LOCK_S = 120
 CLEAR_TOKENS_EVERY_S = 86_400
 VERIFY_LEDGER_EVERY_S = 86_400
 # A planner that dies frees its region after this long.
@@ -62,6 +69,16 @@ PLANNING_LOCK_S = 60
 RESUME_PORTFOLIO_PLANS_EVERY_S = 10
 
 BEAT_SCHEDULE = {
+    "read-outside-vtns": {
+        "task": "aggregator.tasks.read_outside_vtns",
+        "schedule": READ_VTNS_EVERY_S,
+        "options": {"expires": READ_VTNS_EVERY_S},
+    },
+    "report-on-openadr-events": {
+        "task": "aggregator.tasks.report_on_openadr_events",
+        "schedule": REPORT_EVERY_S,
+        "options": {"expires": REPORT_EVERY_S},
+    },
     "answer-openadr-events": {
         "task": "aggregator.tasks.answer_openadr_events",
         "schedule": ANSWER_EVERY_S,
@@ -278,6 +295,44 @@ def answer_openadr_events() -> None:
     """Answer what is unanswered still."""
     for object_id in unanswered_events():
         answer_openadr_event.delay(object_id)
+
+
+@shared_task(queue="plans")
+def read_outside_vtn(vtn_id: int) -> None:
+    """Take an outside VTN's events and hand over our reports; one reading of a VTN at a time."""
+    key = f"openadr-vtn:{vtn_id}"
+    if not cache.add(key, True, timeout=VTN_READING_LOCK_S):
+        # who reads now may have passed what this one was woken for
+        read_outside_vtn.apply_async((vtn_id,), countdown=1)
+        return
+    try:
+        now = timezone.now()
+        plan_what_changed(read_vtn(vtn_id, portfolio=partial(portfolio_of_region, now=now), now=now))
+        send_reports(vtn_id, now=timezone.now())
+    finally:
+        cache.delete(key)
+
+
+@shared_task
+def read_outside_vtns() -> None:
+    """Read the outside VTNs whose turn it is."""
+    for vtn_id in due_vtns(now=timezone.now()):
+        read_outside_vtn.delay(vtn_id)
+
+
+@shared_task
+def report_on_openadr_events() -> None:
+    """Make the reports that OpenADR events asked for and that are due."""
+    make_due_reports(now=timezone.now())
+    request_delivery()
+
+
+def request_vtn_reading(vtn_id: int) -> None:
+    """Read an outside VTN once the transaction has committed. Without the task queue its next turn does it."""
+    try:
+        read_outside_vtn.delay_on_commit(vtn_id)
+    except OperationalError as error:
+        logger.warning("the outside VTN %s is read at its next turn: %s", vtn_id, error)
 
 
 def plan_what_changed(outcome: Outcome) -> None:

@@ -5,6 +5,8 @@ from django.urls import include, path
 
 from aggregator.api.openadr_host import HOST
 from aggregator.portal.views.accounts import change_language
+from aggregator.tasks import request_vtn_reading
+from grid.api.openadr.callbacks import callback_addresses
 from grid.api.openadr.urls import vtn_addresses
 
 urlpatterns = [
@@ -12,6 +14,7 @@ urlpatterns = [
     path("i18n/setlang/", change_language, name="set_language"),
     path("admin/", admin.site.urls),
     path("oauth/", include("aggregator.api.oauth_urls")),
+    path("openadr3/callbacks/", include(callback_addresses(request_vtn_reading))),
     path("openadr3/3.1.0/", include(vtn_addresses(HOST))),
     path("api/compute/", include("compute_market.urls")),
     path("api/", include("aggregator.api.urls")),

@@ -146,6 +146,8 @@ OPENADR_CALLS_PER_MINUTE = env.int("OPENADR_CALLS_PER_MINUTE", default=30_000)
 OPENADR_ALLOW_INSECURE_CALLBACKS = env.bool("OPENADR_ALLOW_INSECURE_CALLBACKS", default=False)
 # Under which addresses OpenADR clients reach the broker (mqtts://…); without any, notifications go by call-back alone.
 OPENADR_MQTT_URIS = env.list("OPENADR_MQTT_URIS", default=[])
+# Where outside VTNs reach us with call-backs: https://…/openadr3/callbacks; without it they are polled.
+OPENADR_CALLBACK_URL = env.str("OPENADR_CALLBACK_URL", default="")
 SPECTACULAR_SETTINGS = {
     "TITLE": "Vehicle-to-grid and idle-compute aggregator",
     "VERSION": "1",

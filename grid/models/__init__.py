@@ -23,6 +23,10 @@ from grid.models.openadr import (
     OpenAdrResource,
     OpenAdrSubscription,
     OpenAdrVen,
+    OutsideEvent,
+    OutsideReport,
+    OutsideVtn,
+    VtnTransport,
 )
 from grid.models.price import EmissionFactor, EmissionFactorSeries, FactorKind, PricePoint, PriceSeries
 from grid.models.product import Assessment, MarketProduct, ProductDirection
@@ -60,6 +64,9 @@ __all__ = [
     "OpenAdrResource",
     "OpenAdrSubscription",
     "OpenAdrVen",
+    "OutsideEvent",
+    "OutsideReport",
+    "OutsideVtn",
     "PricePoint",
     "PriceSeries",
     "ProductDirection",
@@ -68,4 +75,5 @@ __all__ = [
     "SettlementDispute",
     "SettlementShare",
     "SettlementStep",
+    "VtnTransport",
 ]

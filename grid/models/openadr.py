@@ -242,3 +242,75 @@ class OpenAdrAnswer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source} {self.position}: {self.state}"
+
+
+class VtnTransport(models.TextChoices):
+    POLL = "poll", "Polling"
+    WEBHOOK = "webhook", "Call-back, and polling"
+    MQTT = "mqtt", "Broker, and polling"
+
+
+class OutsideVtn(models.Model):
+    """A top node of others at which the portfolio is enrolled. Its secret stands in the environment, not here."""
+
+    name = models.CharField(max_length=60, unique=True, help_text="its events stand under this name")
+    base_url = models.CharField(max_length=500, help_text="ends before /programs")
+    client_id = models.CharField(max_length=400)
+    secret_variable = models.CharField(max_length=120, help_text="environment variable that holds the client secret")
+    scope = models.CharField(max_length=400, blank=True, help_text="to ask for; empty: what the client gets by itself")
+    ven_name = models.CharField(max_length=LONGEST_NAME)
+    programmes = models.JSONField(help_text='programName there -> code of our programme, {"TOU-1": "utility-dr"}')
+    targets = ArrayField(models.CharField(max_length=LONGEST_NAME), default=list, blank=True)
+    transport = models.CharField(max_length=10, choices=VtnTransport, default=VtnTransport.POLL)
+    poll_s = models.PositiveIntegerField(default=60)
+    enabled = models.BooleanField(default=True)
+    callback_token = models.CharField(max_length=64, blank=True)
+    ven_id = models.CharField(max_length=LONGEST_NAME, blank=True)
+    subscription_id = models.CharField(max_length=LONGEST_NAME, blank=True)
+    due_at = models.DateTimeField(null=True, blank=True, help_text="when it is asked again; none: at once")
+    last_success_at = models.DateTimeField(null=True, blank=True)
+    last_error = models.CharField(max_length=300, blank=True)
+    failures = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(poll_s__gte=1), name="outside_vtn_poll_positive")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class OutsideEvent(models.Model):
+    """An event of an outside VTN as it was read last."""
+
+    vtn = models.ForeignKey(OutsideVtn, on_delete=models.CASCADE, related_name="events")
+    event_id = models.CharField(max_length=LONGEST_NAME)
+    code = models.CharField(max_length=60, help_text="of our programme")
+    body = WireJSONField()
+    program_body = WireJSONField()
+    revision = models.PositiveIntegerField(default=1)
+    received_at = models.DateTimeField(help_text="this revision")
+    gone_at = models.DateTimeField(null=True, blank=True, help_text="when it was missing there for the first time")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["vtn", "event_id"], name="outside_event_once")]
+
+    def __str__(self) -> str:
+        return f"{self.vtn_id}:{self.event_id}"
+
+
+class OutsideReport(models.Model):
+    """A report to an outside VTN: kept until it is taken there."""
+
+    event = models.ForeignKey(OutsideEvent, on_delete=models.CASCADE, related_name="reports")
+    key = models.CharField(max_length=120)
+    body = WireJSONField()
+    created_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True, blank=True)
+    refused = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["event", "key"], name="outside_report_once")]
+        indexes = [models.Index(fields=["id"], name="outside_report_unsent", condition=Q(sent_at=None, refused=""))]
+
+    def __str__(self) -> str:
+        return f"{self.event_id} {self.key}"

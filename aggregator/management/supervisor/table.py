@@ -65,6 +65,7 @@ def platform_processes(ports: Ports, run_dir: Path) -> list[ProcessSpec]:
         ProcessSpec("modbus_gateway", manage("modbus_gateway"), Stage.FIELD),
         ProcessSpec("mqtt_gateway", manage("mqtt_gateway"), Stage.FIELD),
         ProcessSpec("tracking_loop", manage("tracking_loop"), Stage.FIELD),
+        ProcessSpec("openadr_listener", manage("openadr_listener"), Stage.FIELD),
     ]
 
 

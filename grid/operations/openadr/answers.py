@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 from django.db.models import F
 
+from grid.core.openadr.reporting import AGGREGATED, period
+from grid.core.openadr.timing import Span
 from grid.core.openadr.wishes import Portfolio
 from grid.models import AnswerState, OpenAdrAnswer, OpenAdrEvent
 from grid.operations.openadr.portfolio_node import bound_programme, enrol_portfolio, portfolio_caller
@@ -16,7 +18,6 @@ from grid.operations.openadr.promises import Outcome, Request, answer_request, w
 from grid.operations.openadr.reports import create_report
 from grid.queries.openadr.objects import granted_targets
 
-AGGREGATED = "AGGREGATED_REPORT"
 MOST_AT_ONCE = 100
 
 
@@ -92,26 +93,30 @@ def answer_resources(answers: Iterable[OpenAdrAnswer]) -> list[dict[str, Any]]:
             payloads.append({"type": "PROMISED_CHANGE", "values": [round(answer.promised_kw, 3)]})
         interval: dict[str, Any] = {"id": answer.interval_id, "payloads": payloads}
         if answer.starts_at is not None:
-            period = {"start": answer.starts_at.astimezone(UTC).isoformat().replace("+00:00", "Z")}
-            if answer.ends_at is not None:
-                period["duration"] = f"PT{max(0, round((answer.ends_at - answer.starts_at).total_seconds()))}S"
-            interval["intervalPeriod"] = period
+            interval["intervalPeriod"] = period(Span(answer.starts_at, answer.ends_at))
         intervals.append(interval)
     return [{"resourceName": AGGREGATED, "intervals": intervals}]
 
 
-def _tell(row: OpenAdrEvent, region_code: str, now: datetime) -> None:
-    answers = OpenAdrAnswer.objects.filter(source=source_of(row.object_id), revision=row.revision).order_by("position")
-    caller = portfolio_caller(region_code)
-    body = {
-        "eventID": row.object_id,
-        "clientName": caller.name,
+def answer_body(*, source: str, revision: int, event_id: str, client_name: str) -> dict[str, Any]:
+    """The report that tells the answers to a revision of an event."""
+    answers = OpenAdrAnswer.objects.filter(source=source, revision=revision).order_by("position")
+    return {
+        "eventID": event_id,
+        "clientName": client_name,
         "reportName": "answer",
         "payloadDescriptors": [
             {"objectType": "REPORT_PAYLOAD_DESCRIPTOR", "payloadType": "PROMISED_CHANGE", "units": "KW"}
         ],
         "resources": answer_resources(answers),
     }
+
+
+def _tell(row: OpenAdrEvent, region_code: str, now: datetime) -> None:
+    caller = portfolio_caller(region_code)
+    body = answer_body(
+        source=source_of(row.object_id), revision=row.revision, event_id=row.object_id, client_name=caller.name
+    )
     create_report(caller=caller, body=body, now=now, origin_key=f"answer-{row.revision}")
 
 

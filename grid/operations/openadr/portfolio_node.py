@@ -7,6 +7,7 @@ from datetime import datetime
 from grid.core.openadr.wishes import programme_code
 from grid.models import OpenAdrProgram, OpenAdrVen
 from grid.queries.openadr.objects import Caller
+from grid.queries.openadr.reportable import PORTFOLIO_CLIENT
 from grid.queries.programmes import ProgrammeView, UnknownProgramme, programme_on
 
 
@@ -46,4 +47,4 @@ def node_name(region_code: str) -> str:
 
 def portfolio_caller(region_code: str) -> Caller:
     """The portfolio of a region as a client. No token has such a client identifier."""
-    return Caller(f"portfolio:{region_code}", node_name(region_code), is_business_logic=False)
+    return Caller(f"{PORTFOLIO_CLIENT}{region_code}", node_name(region_code), is_business_logic=False)
