@@ -17,6 +17,7 @@ V16, V201, V21 = "ocpp1.6", "ocpp2.0.1", "ocpp2.1"
 EVERY_VERSION = frozenset({V16, V201, V21})
 SINCE_201 = frozenset({V201, V21})
 ONLY_16 = frozenset({V16})
+ONLY_21 = frozenset({V21})
 
 Kind = Literal["text", "integer", "number", "boolean", "instant", "texts", "integers"]
 TOKEN_TYPES = ("Central", "ISO14443", "ISO15693", "eMAID", "KeyCode", "Local", "MacAddress")
@@ -69,6 +70,10 @@ EVSE = Parameter("evse", "integer", most=1000)
 TRANSACTION = Parameter("transaction_id", longest=36)
 LOCATION = Parameter("location", required=True, longest=512)
 RETRIES = (Parameter("retries", "integer", most=100), Parameter("retry_interval_s", "integer", most=86_400))
+STREAM = (
+    Parameter("stream_interval_s", "integer", least=1, most=86_400),
+    Parameter("stream_values", "integer", least=1, most=1000),
+)
 
 COMMANDS = {
     command.kind: command
@@ -115,9 +120,13 @@ COMMANDS = {
                 Parameter("severity", "integer", required=True, most=9),
                 Parameter("in_transaction_only", "boolean"),
                 Parameter("monitor_id", "integer"),
+                # 2.1: stream the values instead of sending an event for each
+                *STREAM,
             ),
             SINCE_201,
         ),
+        StationCommand("list_streams", versions=ONLY_21),
+        StationCommand("adjust_stream", (Parameter("stream_id", "integer", required=True), *STREAM), ONLY_21),
         StationCommand("clear_monitors", (Parameter("monitor_ids", "integers", required=True),), SINCE_201),
         StationCommand(
             "monitoring_report",

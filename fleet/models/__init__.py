@@ -16,6 +16,7 @@ from fleet.models.command import CommandKind, CommandState, DeviceCommand
 from fleet.models.consent import Consent, ConsentService
 from fleet.models.departure import Departure, DepartureSource
 from fleet.models.der import DerAlarm, DerControl, DerControlState
+from fleet.models.event_stream import EventStream
 from fleet.models.hub import Inverter, Meter, MeterRole, ModbusFraming, Pack, PackHealthRecord
 from fleet.models.owner import Owner
 from fleet.models.pack_life import CapacityTest, CapacityTestState, PackIntake, PackIntakeRule
@@ -65,6 +66,7 @@ __all__ = [
     "DerControlState",
     "DeviceCommand",
     "DeviceMessage",
+    "EventStream",
     "Evse",
     "FirmwareCampaign",
     "GoalKind",

@@ -25,6 +25,8 @@ class CommandKind(models.TextChoices):
     BASE_REPORT = "base_report", "Report all settings"
     COMPONENT_REPORT = "component_report", "Report components in trouble"
     SET_MONITOR = "set_monitor", "Monitor a variable"
+    LIST_STREAMS = "list_streams", "Report its event streams"
+    ADJUST_STREAM = "adjust_stream", "Stream more or less often"
     CLEAR_MONITORS = "clear_monitors", "Remove monitors"
     MONITORING_REPORT = "monitoring_report", "Report monitors"
     MONITORING_BASE = "monitoring_base", "Choose a set of monitors"

@@ -30,6 +30,7 @@ from fleet.operations.device_model import (
     record_variables,
     variable_of_wire,
 )
+from fleet.operations.event_streams import adjust_stream, close_other_streams, open_stream
 from fleet.operations.station_notices import record_report_part, request_number
 
 logger = logging.getLogger(__name__)
@@ -133,6 +134,29 @@ def _monitors_cleared(command: DeviceCommand, answer: Answer, accepted: bool) ->
         item["id"] for item in answer.get("clearMonitoringResult", ()) if item["status"] in ("Accepted", "NotFound")
     ]
     forget_monitors(charger_id=_charger(command).pk, monitor_ids=gone)
+
+
+def _streams_listed(command: DeviceCommand, answer: Answer, accepted: bool) -> None:
+    charger, at = _charger(command), _answered_at(command)
+    listed = answer.get("constantStreamData", ())
+    for item in listed:
+        open_stream(
+            identity=charger.identity,
+            stream_id=item["id"],
+            monitor_id=item["variableMonitoringId"],
+            interval_s=item["params"].get("interval"),
+            values_per_message=item["params"].get("values"),
+            now=at,
+        )
+    close_other_streams(charger_id=charger.pk, open_ids=[item["id"] for item in listed], now=at)
+
+
+def _stream_adjusted(command: DeviceCommand, answer: Answer, accepted: bool) -> None:
+    given = command.parameters
+    told = {"interval_s": given.get("stream_interval_s"), "values_per_message": given.get("stream_values")}
+    if accepted:
+        changed = {field: value for field, value in told.items() if value is not None}
+        adjust_stream(charger_id=_charger(command).pk, stream_id=given["stream_id"], **changed)
 
 
 def _local_list(command: DeviceCommand, answer: Answer, accepted: bool) -> None:
@@ -250,6 +274,8 @@ ANSWERED: dict[str, Callable[[DeviceCommand, Answer, bool], None]] = {
     CommandKind.WRITE_VARIABLE: _written,
     CommandKind.SET_MONITOR: _monitors_set,
     CommandKind.CLEAR_MONITORS: _monitors_cleared,
+    CommandKind.LIST_STREAMS: _streams_listed,
+    CommandKind.ADJUST_STREAM: _stream_adjusted,
     CommandKind.LOCAL_LIST: _local_list,
     CommandKind.LOCAL_LIST_VERSION: _local_list_version,
     CommandKind.RESERVE: _reserved,

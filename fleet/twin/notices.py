@@ -3,6 +3,7 @@ beginning and ending scheduled DER controls."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -25,12 +26,16 @@ class Notices:
         self.pulls_due: set[int] = set()
         self.der_controls: dict[str, dict] = {}
         self.started_or_stopped: list[tuple[str, bool, datetime]] = []
+        # called with the station's own time at every step
+        self.samplers: list[Callable[[datetime], None]] = []
 
     def look(self, own: datetime) -> None:
         """Note what is due at an instant of the station's own clock."""
         before = len(self.pulls_due) + len(self.started_or_stopped)
         self._note_pulls(own)
         self._start_and_stop(own)
+        for sample in self.samplers:
+            sample(own)
         if len(self.pulls_due) + len(self.started_or_stopped) > before:
             self._station.on_work()
 

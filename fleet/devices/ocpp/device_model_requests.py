@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from fleet.core.station_commands import read_variable_name
 from fleet.devices.ocpp.request_parts import Builder, Request, only, require_2x, wire_variable
-from fleet.devices.ocpp.wire import V16
+from fleet.devices.ocpp.wire import V16, V21
 from fleet.models import CommandKind
 from fleet.operations.commands import DueCommand
 from fleet.operations.station_notices import request_number
@@ -51,9 +54,27 @@ def _set_monitor(command: DueCommand, version: str) -> Request:
         "value": given["value"],
         "type": given["type"],
         "severity": given["severity"],
+        "periodicEventStream": _stream(given) if version == V21 else None,
         **wire_variable(read_variable_name(given["variable"])),
     }
     return "SetVariableMonitoring", {"setMonitoringData": [only(monitor)]}
+
+
+def _stream(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How often, and with how many values at once, a stream is sent; None where neither is said."""
+    parameters = only({"interval": given.get("stream_interval_s"), "values": given.get("stream_values")})
+    return parameters or None
+
+
+def _list_streams(command: DueCommand, version: str) -> Request:
+    return "GetPeriodicEventStream", {}
+
+
+def _adjust_stream(command: DueCommand, version: str) -> Request:
+    return "AdjustPeriodicEventStream", {
+        "id": command.parameters["stream_id"],
+        "params": _stream(command.parameters) or {},
+    }
 
 
 def _clear_monitors(command: DueCommand, version: str) -> Request:
@@ -100,6 +121,8 @@ BUILDERS: dict[str, Builder] = {
     CommandKind.COMPONENT_REPORT: _component_report,
     CommandKind.SET_MONITOR: _set_monitor,
     CommandKind.CLEAR_MONITORS: _clear_monitors,
+    CommandKind.LIST_STREAMS: _list_streams,
+    CommandKind.ADJUST_STREAM: _adjust_stream,
     CommandKind.MONITORING_REPORT: _monitoring_report,
     CommandKind.MONITORING_BASE: _monitoring_base,
     CommandKind.MONITORING_LEVEL: _monitoring_level,

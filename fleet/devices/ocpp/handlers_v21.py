@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from fleet.devices.ocpp import der, handlers, handlers_v201
+from fleet.devices.ocpp import der, handlers, handlers_v201, streams
 from fleet.devices.ocpp.configuration import capability_members, profile_terms, remember
 from fleet.devices.ocpp.connection import CallRefused, Handler, Listener, NoAnswer
 from fleet.devices.ocpp.profiles import profile_id, schedule_update
@@ -130,9 +130,13 @@ async def on_notify_priority_charging(station: Station, payload: Payload) -> Pay
     return {}
 
 
-async def on_periodic_event_stream(station: Station, payload: Payload) -> None:
-    """A stream of values that needs no answer; none is opened by us yet, so one that comes is a station's own idea."""
-    station.say_once("stream", "streams events that were not asked for")
+def on_vat_number_validation(station: Station, payload: Payload) -> Payload:
+    """Whether a company's VAT number is right: there is no register here to ask, so none is confirmed (C14)."""
+    return {
+        "status": "Rejected",
+        "statusInfo": {"reasonCode": "NotEnabled", "additionalInfo": "VAT numbers are not validated here"},
+        **{key: payload[key] for key in ("vatNumber", "evseId") if key in payload},
+    }
 
 
 HANDLERS: dict[str, Handler] = {
@@ -145,5 +149,8 @@ HANDLERS: dict[str, Handler] = {
     "ReportDERControl": der.on_report_der_control,
     "NotifyDERStartStop": der.on_notify_der_start_stop,
     "NotifyDERAlarm": der.on_notify_der_alarm,
+    "OpenPeriodicEventStream": streams.on_open_stream,
+    "ClosePeriodicEventStream": streams.on_close_stream,
+    "VatNumberValidation": on_vat_number_validation,
 }
-LISTENERS: dict[str, Listener] = {"NotifyPeriodicEventStream": on_periodic_event_stream}
+LISTENERS: dict[str, Listener] = {"NotifyPeriodicEventStream": streams.on_stream_values}

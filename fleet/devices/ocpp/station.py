@@ -14,6 +14,7 @@ from common.money import to_ledger_amount
 from fleet.devices.ocpp.quirks import allowed_quirks
 from fleet.devices.ocpp.samples import last_soc_fraction
 from fleet.devices.ocpp.writer import Work
+from fleet.operations.event_streams import StreamTarget
 from fleet.operations.session_progress import SessionProgress
 from fleet.operations.sessions import update_session
 from fleet.operations.stations import ChargerIdentity, EvseIdentity
@@ -91,6 +92,8 @@ class Station:
     capabilities: dict[str, Any] = field(default_factory=dict)
     quirks: frozenset[str] = frozenset()
     follow_ups: list[FollowUp] = field(default_factory=list)
+    # 2.1: what each open stream tells of
+    streams: dict[int, StreamTarget] = field(default_factory=dict)
     booted: bool = False
     _said: set[str] = field(default_factory=set)
 

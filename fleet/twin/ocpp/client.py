@@ -238,7 +238,11 @@ class StationClient:
         while self.dialect.restart is None:
             self._run_errands()
             if self.dialect.requested:
-                await self._tell(link, self.dialect.requested.popleft())
+                message = self.dialect.requested.popleft()
+                self.dialect.told(message, await self._tell(link, message))
+                continue
+            if self.dialect.streamed:
+                await link.tell(*self.dialect.streamed.popleft())
                 continue
             event = self.station.queue.head()
             if event is None and self.station.status_due:

@@ -51,6 +51,10 @@ class DeviceModelCalls:
 
     # monitors
 
+    def next_id(self) -> int:
+        """A number for a monitor that no other has."""
+        return next(self._ids)
+
     def set_monitors(self, payload: dict) -> dict:
         """Watch variables; a delta or threshold on what is no number is refused."""
         return {"setMonitoringResult": [self._set_monitor(each) for each in payload["setMonitoringData"]]}
@@ -70,7 +74,7 @@ class DeviceModelCalls:
         if asked["type"] in _THRESHOLDS and setting.data_type != "integer":
             return {**answer, "status": "UnsupportedMonitorType"}
         number = asked.get("id")
-        number = next(self._ids) if number is None else number
+        number = self.next_id() if number is None else number
         self.monitors[number] = {**asked, "id": number}
         return {**answer, "id": number, "status": "Accepted"}
 

@@ -48,6 +48,8 @@ class Dialect(ABC):
         self.station = station
         self.clock = clock
         self.requested: deque[Message] = deque()
+        # what is sent and not answered
+        self.streamed: deque[Message] = deque()
         self.restart: str | None = None
         self.restart_when_idle = False
         self.boot_due = True
@@ -186,6 +188,9 @@ class Dialect(ABC):
     def station_status(self) -> Message | None:
         """StatusNotification of the station itself, where the version has it."""
         return None
+
+    def told(self, message: Message, answer: dict | None) -> None:  # noqa: B027 - most versions need not know
+        """A requested message has been answered; None if it was not, or with an error."""
 
     def pulled(self, profile_id: int, answer: dict) -> None:
         """Take the answer to PullDynamicScheduleUpdate, where the version has it."""

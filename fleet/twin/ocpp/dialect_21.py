@@ -11,6 +11,7 @@ from fleet.twin.evse import SimulatedEvse
 from fleet.twin.ocpp.calls_21 import Calls21
 from fleet.twin.ocpp.dialect import Authorisation, Message
 from fleet.twin.ocpp.dialect_201 import Dialect201
+from fleet.twin.ocpp.event_streams import EventStreams
 from fleet.twin.ocpp.profile_wire import write_instant
 from fleet.twin.ocpp.samples import KNOWN, SETPOINT, TWO_WAY
 from fleet.twin.ocpp.settings import Setting
@@ -55,7 +56,12 @@ class Dialect21(Dialect201):
 
     def calls(self) -> dict[str, Callable[[dict], dict]]:
         self._calls = Calls21(self)
-        return {**self._calls.table(), **self.common_calls()}
+        common = self.common_calls()
+        self.event_streams = EventStreams(self, self.device_model)
+        return {**self._calls.table(), **common, **self.event_streams.table()}
+
+    def told(self, message: Message, answer: dict | None) -> None:
+        self.event_streams.told(message, answer)
 
     def monitor_kind(self) -> dict:
         return {"eventNotificationType": "CustomMonitor"}

@@ -15,7 +15,7 @@ from fleet.twin.ocpp.schemas import MessageInvalid, check_message, knows
 
 logger = logging.getLogger(__name__)
 
-CALL, CALL_RESULT, CALL_ERROR = 2, 3, 4
+CALL, CALL_RESULT, CALL_ERROR, CALL_RESULT_ERROR, SEND = 2, 3, 4, 5, 6
 ANSWER_WITHIN_S = 30.0
 VIOLATIONS_KEPT = 100
 
@@ -56,6 +56,8 @@ class OcppLink:
         self.sent = 0
         self.received = 0
         self.violations: list[str] = []
+        # what the other side says of our own answers
+        self.result_errors: list[str] = []
 
     async def call(self, action: str, payload: dict) -> dict:
         """Send a call and return the payload of its answer.
@@ -84,8 +86,19 @@ class OcppLink:
             check_message(self._protocol, action, "response", result)
         except MessageInvalid as error:
             self._violated(error.description)
+            if self._protocol == "ocpp2.1":
+                await self._send([CALL_RESULT_ERROR, message_id, error.code, error.description[:255], {}])
             raise
         return result
+
+    async def tell(self, action: str, payload: dict) -> None:
+        """Send what is not answered (2.1).
+
+        Raises:
+            MessageInvalid: the twin itself made a message that breaks the schema.
+        """
+        check_message(self._protocol, action, "request", payload)
+        await self._send([SEND, uuid4().hex, action, payload])
 
     async def run(self) -> None:
         """Take what comes until the connection is lost."""
@@ -114,6 +127,8 @@ class OcppLink:
             self._resolve(message_id, message[2])
         elif kind == CALL_ERROR and len(message) >= 4:
             self._resolve(message_id, CallRefused("", str(message[2]), str(message[3])))
+        elif kind == CALL_RESULT_ERROR and len(message) >= 4 and self._protocol == "ocpp2.1":
+            self.result_errors.append(f"{message[2]}: {message[3]}")
         else:
             self._violated(f"a message of unknown form: {frame[:80]!r}")
 

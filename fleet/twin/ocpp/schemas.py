@@ -14,6 +14,8 @@ from typing import Any, Literal
 import jsonschema_rs
 
 FOLDERS = {"ocpp1.6": "v16", "ocpp2.0.1": "v201", "ocpp2.1": "v21"}
+# the one message of 2.1 to which nothing is answered
+UNANSWERED = "NotifyPeriodicEventStream"
 Kind = Literal["request", "response"]
 # which error code of OCPP-J tells of which kind of violation; 1.6 spells one of them in its own way
 CODES = {
@@ -65,7 +67,8 @@ def knows(protocol: str, action: str) -> bool:
 
 @cache
 def _validator(protocol: str, action: str, kind: Kind) -> jsonschema_rs.Validator | None:
-    suffix = "Response" if kind == "response" else "" if protocol == "ocpp1.6" else "Request"
+    plain = protocol == "ocpp1.6" or action == UNANSWERED
+    suffix = "Response" if kind == "response" else "" if plain else "Request"
     file = files("ocpp") / FOLDERS[protocol] / "schemas" / f"{action}{suffix}.json"
     if not action.isalnum() or not file.is_file():
         return None

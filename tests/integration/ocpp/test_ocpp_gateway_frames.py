@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from fleet.models import DeviceMessage
-from tests.integration.ocpp.support import Background, CallFailed, RawStation, eventually, make_place
+from fleet.models import DeviceMessage, Reading
+from tests.integration.ocpp.support import Background, CallFailed, RawStation, eventually, make_place, now, utc_text
 
 Connect = Callable[..., RawStation]
 VERSIONS = ["ocpp1.6", "ocpp2.0.1", "ocpp2.1"]
@@ -157,3 +157,15 @@ def test_nothing_is_answered_to_a_send_and_late_answers_are_ignored(background: 
     background.run(station.send_text(json.dumps([5, "r1", "FormatViolation", "", {}])))
     assert "currentTime" in background.run(station.call("Heartbeat", {}))
     assert station.errors == []
+
+
+def test_a_stream_that_nobody_opened_is_no_reading_and_no_answer(background: Background, connect: Connect) -> None:
+    place = make_place("CP-21", "ocpp2.1")
+    station = connect(place.identity, "ocpp2.1")
+    values = {"id": 5, "pending": 0, "basetime": utc_text(now()), "data": [{"t": 0, "v": "7000"}]}
+    background.run(station.send_text(json.dumps([6, "S-1", "NotifyPeriodicEventStream", values])))
+    background.run(station.send_text(json.dumps([6, "S-2", "NotifyPeriodicEventStream", {"id": 5}])))
+    background.run(station.send_text(json.dumps([5, "R-1", "FormatViolation", "cannot be read", {}])))
+    answer = background.run(station.call("VatNumberValidation", {"vatNumber": "NL123"}))
+    assert (answer["status"], answer["vatNumber"]) == ("Rejected", "NL123")
+    assert station.errors == [] and not Reading.objects.exists()
