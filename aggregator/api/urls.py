@@ -5,7 +5,20 @@ from __future__ import annotations
 from django.urls import URLPattern, path, re_path
 from django.views.generic.base import View
 
-from aggregator.api import delivery, documents, events, flexibility, jobs, programmes, schema, settlements
+from aggregator.api import (
+    delivery,
+    documents,
+    events,
+    firmware_campaigns,
+    flexibility,
+    jobs,
+    programmes,
+    reservations,
+    schema,
+    settlements,
+    station_batches,
+    stations,
+)
 
 app_name = "api"
 
@@ -34,6 +47,20 @@ urlpatterns = [
     *resource("jobs", jobs.JobList, "jobs"),
     *resource("jobs/<int:job_id>", jobs.JobDetail, "job"),
     *resource("jobs/<int:job_id>/result", jobs.JobResult, "job-result"),
+    *resource("stations", stations.StationList, "stations"),
+    *resource("stations/<str:identity>", stations.StationDetail, "station"),
+    *resource("stations/<str:identity>/events", stations.StationEventList, "station-events"),
+    *resource("stations/<str:identity>/commands", stations.StationCommandList, "station-commands"),
+    *resource("station-commands/<int:command_id>", stations.StationCommandDetail, "station-command"),
+    *resource("station-batches", station_batches.BatchList, "station-batches"),
+    *resource("station-batches/<int:batch_id>", station_batches.BatchDetail, "station-batch"),
+    *resource("station-batches/<int:batch_id>/commands", station_batches.BatchCommandList, "station-batch-commands"),
+    *resource("reservations", reservations.ReservationList, "reservations"),
+    *resource("reservations/<int:reservation_id>", reservations.ReservationDetail, "reservation"),
+    *resource("firmware-campaigns", firmware_campaigns.CampaignList, "firmware-campaigns"),
+    *resource("firmware-campaigns/<int:campaign_id>", firmware_campaigns.CampaignDetail, "firmware-campaign"),
+    *resource("firmware-campaigns/<int:campaign_id>/start", firmware_campaigns.CampaignStart, "firmware-start"),
+    *resource("firmware-campaigns/<int:campaign_id>/stop", firmware_campaigns.CampaignStop, "firmware-stop"),
     path("schema/", schema.Schema.as_view(), name="schema"),
     path("docs/", schema.Docs.as_view(url_name="api:schema"), name="docs"),
     path("reference/", schema.Reference.as_view(url_name="api:schema"), name="reference"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 SCOPES_OF_ROLE: dict[str, tuple[str, ...]] = {
     "operator": ("events:read", "events:write", "fleet:read", "settlements:read"),
+    # a charge point operator runs the stations; who asks for flexibility does not
+    "cpo": ("stations:read", "stations:write"),
     "tenant": ("jobs:read", "jobs:write"),
     # business logic is the grid operator's side of OpenADR; a VEN listens and reports
     "bl": (

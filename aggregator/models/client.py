@@ -6,6 +6,7 @@ from django.db import models
 
 class ClientRole(models.TextChoices):
     OPERATOR = "operator", "Grid operator"
+    CPO = "cpo", "Charge point operator"
     TENANT = "tenant", "Tenant of computing"
     BL = "bl", "OpenADR business logic"
     VEN = "ven", "OpenADR virtual end node"

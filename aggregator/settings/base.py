@@ -174,6 +174,8 @@ OAUTH2_PROVIDER = {
         "events:write": "Create and cancel events",
         "fleet:read": "Read aggregates of sites and devices",
         "settlements:read": "Read settlements",
+        "stations:read": "Read charging stations, their settings, events and commands",
+        "stations:write": "Command charging stations, reserve them and roll out firmware",
         "jobs:read": "Read one's own computing jobs",
         "jobs:write": "Submit and cancel computing jobs",
         "read_all": "OpenADR: read everything that is the operator's",
