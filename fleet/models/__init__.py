@@ -17,6 +17,7 @@ from fleet.models.consent import Consent, ConsentService
 from fleet.models.departure import Departure, DepartureSource
 from fleet.models.der import DerAlarm, DerControl, DerControlState
 from fleet.models.event_stream import EventStream
+from fleet.models.firmware import FirmwareImage
 from fleet.models.hub import Inverter, Meter, MeterRole, ModbusFraming, Pack, PackHealthRecord
 from fleet.models.owner import Owner
 from fleet.models.pack_life import CapacityTest, CapacityTestState, PackIntake, PackIntakeRule
@@ -69,6 +70,7 @@ __all__ = [
     "EventStream",
     "Evse",
     "FirmwareCampaign",
+    "FirmwareImage",
     "GoalKind",
     "GridNode",
     "IdToken",

@@ -13,12 +13,17 @@ from typing import Any
 import jsonschema_rs
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fleet.devices.mqtt.messages import _PARSERS, ROOT, MalformedMessage, parse_up
-from fleet.models import Asset, ChargingSession, CommandState, DeviceCommand
+from fleet.models import Asset, Charger, ChargingSession, CommandState, DeviceCommand
 from fleet.operations.commands import PowerSchedule, queue_command, queue_schedules
+from fleet.operations.firmware import offer_firmware, sign_firmware, store_firmware
+from fleet.twin.mqtt.firmware import FirmwareUpdate
+from fleet.twin.mqtt.station import MqttStation
 from tests.conftest import BrokerAccess
 from tests.integration.fleet.fleets import make_charger, make_vehicle
 from tests.integration.fleet.loops import eventually
@@ -67,6 +72,16 @@ WHOLE: dict[str, dict[str, Any]] = {
     },
     "ack": {"sequence": 7, "accepted": False, "reason": "too hot", "at": INSTANT},
     "log": {"at": INSTANT, "level": "warning", "text": "fan is slow"},
+    "time": {"sent_at": INSTANT},
+    "chunk": {"sequence": 7, "offset_bytes": 16384},
+    "firmware": {
+        "sequence": 7,
+        "state": "rolled_back",
+        "version": "1.0.0",
+        "offset_bytes": 100,
+        "reason": "self-test",
+        "at": INSTANT,
+    },
 }
 # What a field may be replaced by. Instants are written as the document wants them or not at all: ISO 8601 has more forms
 # than RFC 3339, and the program is lenient with them.
@@ -194,8 +209,26 @@ def test_a_message_that_is_too_long_is_refused_before_it_is_read() -> None:
         parse_up("log", b" " * 70_000)
 
 
+def offer_image(station: MqttStation, identity: str, folder: Path) -> None:
+    """Let a charger take a new firmware, of two chunks."""
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    image: dict[str, Any] = {"vendor": "Twin", "model": "Twin", "version": "2.0.0", "content": b"firmware" * 3000}
+    signature, public_key = sign_firmware(**image, private_key_pem=pem)
+    now = datetime.now(UTC)
+    store_firmware(**image, signature=signature, public_key=public_key, now=now)
+    station.client.firmware = FirmwareUpdate(
+        hardware=station, maker_key=key.public_key().public_bytes_raw(), folder=folder, say=station.client.say
+    )
+    eventually(lambda: Charger.objects.get(identity=identity).vendor)
+    offer_firmware(charger_identity=identity, version="2.0.0", now=now)
+    eventually(lambda: Charger.objects.get(identity=identity).firmware_version == "2.0.0")
+
+
 @pytest.mark.django_db(transaction=True)
-def test_all_that_goes_over_the_wire_is_as_the_document_says(db: None, mqtt_broker: BrokerAccess) -> None:
+def test_all_that_goes_over_the_wire_is_as_the_document_says(
+    db: None, mqtt_broker: BrokerAccess, tmp_path: Path
+) -> None:
     heard: list[tuple[str, bytes]] = []
     stage = Stage(mqtt_broker)
     stage.platform_client(lambda topic, payload: heard.append((topic, payload)))
@@ -215,6 +248,7 @@ def test_all_that_goes_over_the_wire_is_as_the_document_says(db: None, mqtt_brok
         eventually(lambda: DeviceCommand.objects.filter(state__in=settled).count() == 2)
         station = next(iter(park.park.stations.values()))
         station.client.report_log("warning", "the fan is slow")
+        offer_image(station, identity, tmp_path)
         station.client.report_measurements([])  # the document forbids an empty list: answered on down/error
         park.unplug()
         eventually(lambda: ChargingSession.objects.filter(ended_at__isnull=False).exists())

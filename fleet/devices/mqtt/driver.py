@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from fleet.devices.mqtt.firmware_messages import firmware_message
 from fleet.devices.mqtt.messages import Ack, command_message, down_topic, setpoint_message, setpoint_topic
 from fleet.models import CommandKind
 from fleet.operations.commands import CommandOutcome, DueCommand
@@ -14,6 +15,17 @@ from fleet.operations.commands import CommandOutcome, DueCommand
 logger = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_S = 5.0
+# the commands of docs/asyncapi.yaml
+COMMANDS = frozenset(
+    {
+        CommandKind.REMOTE_START,
+        CommandKind.REMOTE_STOP,
+        CommandKind.TRIGGER,
+        CommandKind.RESET,
+        CommandKind.COMPOSITE_SCHEDULE,
+        CommandKind.GET_LOG,
+    }
+)
 
 
 class MqttDriver:
@@ -37,6 +49,15 @@ class MqttDriver:
         """Send a command and wait for the device's word. None if none came: the command is tried again."""
         if command.kind == CommandKind.SET_POWER:
             return await self.set_power(command)
+        if command.kind == CommandKind.UPDATE_FIRMWARE:
+            offer = firmware_message(
+                sequence=command.sequence, valid_until=command.valid_until, parameters=command.parameters
+            )
+            return await self._send(command, down_topic(command.charger_identity, "firmware"), offer, retain=False)
+        if command.kind not in COMMANDS:
+            now = datetime.now(UTC)
+            reason = f"A charger on MQTT knows no {command.kind}."
+            return CommandOutcome(command.command_id, False, now, now, {}, reason)
         payload = command_message(
             sequence=command.sequence,
             command=command.kind,

@@ -18,6 +18,14 @@ from django.db import connection, connections
 from common.errors import PlatformError
 from fleet.devices.database import DATABASE_LOST
 from fleet.devices.mqtt.complaints import Complaints
+from fleet.devices.mqtt.firmware_messages import (
+    CHUNK_BYTES,
+    ChunkRequest,
+    FirmwareStatus,
+    TimeRequest,
+    chunk_message,
+    time_message,
+)
 from fleet.devices.mqtt.messages import (
     Birth,
     LogLine,
@@ -32,12 +40,14 @@ from fleet.devices.mqtt.messages import (
     split_topic,
 )
 from fleet.devices.mqtt.stations import DeviceDirectory, StationBook
+from fleet.operations.firmware import firmware_chunk, record_firmware_status
 from fleet.operations.telemetry import MeterReading, record_readings
 from fleet.operations.trace import TraceMessage, record_messages
 
 logger = logging.getLogger(__name__)
 
 LARGEST_BATCH = 2_000
+UNTRACED = frozenset({"time", "chunk"})
 RETRY_S = 1.0
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -224,6 +234,20 @@ class Ingest:
                     self._book.status(identity, message, retained=item.retained, now=now)
                 case SessionEvent():
                     self._book.session(identity, message, now)
+                case TimeRequest():
+                    answer = time_message(sent_at=message.sent_at, received_at=item.at, at=datetime.now(UTC))
+                    self._answers.tell(identity, "time", answer)
+                case ChunkRequest():
+                    self._hand_out(identity, message)
+                case FirmwareStatus():
+                    record_firmware_status(
+                        charger_identity=identity,
+                        sequence=message.sequence,
+                        state=message.state,
+                        version=message.version,
+                        reason=message.reason,
+                        now=now,
+                    )
                 case LogLine():
                     text = _CONTROL_CHARACTERS.sub(" ", message.text)
                     logger.info("%s says (%s): %s", identity, message.level, text)
@@ -238,16 +262,26 @@ class Ingest:
                     ),
                 )
 
+    def _hand_out(self, identity: str, wanted: ChunkRequest) -> None:
+        data = firmware_chunk(
+            charger_identity=identity,
+            sequence=wanted.sequence,
+            offset_bytes=wanted.offset_bytes,
+            most_bytes=CHUNK_BYTES,
+        )
+        chunk = chunk_message(sequence=wanted.sequence, offset_bytes=wanted.offset_bytes, data=data)
+        self._answers.tell(identity, "chunk", chunk)
+
     def _refuse(self, identity: str, kind: str, field_name: str, reason: str, now: datetime) -> None:
         if self._complaints.complain(identity, kind, field_name, reason, now=now) and identity != "?":
             self._answers.tell(identity, "error", error_message(kind=kind[:40], reason=reason, at=now))
 
     def _trace(self, batch: _Batch) -> None:
-        """Keep everything but meter readings, which are stored anyway, in the trace of messages."""
+        """Keep everything but readings, which are stored anyway, and mere requests in the trace of messages."""
         messages = [
             TraceMessage(item.at, identity, "in", kind, str(getattr(message, "sequence", "")), item.payload)
             for identity, kind, message, item in batch.others
-            if not item.retained
+            if not item.retained and kind not in UNTRACED
         ]
         if messages:
             record_messages(messages=messages)

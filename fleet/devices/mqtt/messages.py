@@ -6,15 +6,15 @@ registers kWh, states of charge fractions, instants ISO 8601 with a time zone. F
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Any
 
 import orjson
 
-from common.errors import InvalidInput
+from fleet.devices.mqtt.fields import Fields, MalformedMessage
+from fleet.devices.mqtt.firmware_messages import FIRMWARE_STATES, ChunkRequest, FirmwareStatus, TimeRequest
 
 ROOT = "v2g/v1/devices"
 UP_FILTER = f"{ROOT}/+/up/+"
@@ -23,15 +23,8 @@ UP_FILTER = f"{ROOT}/+/up/+"
 METER_FILTER = f"{ROOT}/+/up/meter"
 SHARED_METER_FILTER = f"$share/v2g-ingest/{METER_FILTER}"
 LONGEST_MESSAGE = 64 * 1024
-_MOST_ITEMS = 1_000
 _REGISTER_LIMIT_KWH = 1e9
 _POWER_LIMIT_KW = 1e5
-
-
-class MalformedMessage(InvalidInput):
-    """A device sent what the document does not allow."""
-
-    code = "malformed_message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +117,7 @@ class LogLine:
     text: str
 
 
-UpMessage = Birth | Status | Meter | SessionEvent | Ack | LogLine
+UpMessage = Birth | Status | Meter | SessionEvent | Ack | LogLine | TimeRequest | ChunkRequest | FirmwareStatus
 SESSION_EVENTS = ("started", "updated", "ended")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 CONNECTOR_STATUSES = ("Available", "Occupied", "Reserved", "Unavailable", "Faulted")
@@ -160,88 +153,10 @@ def parse_up(kind: str, payload: bytes) -> UpMessage:
         raise MalformedMessage(f"The message is not JSON: {error}.", remedy="Send one JSON object in UTF-8.") from None
     if not isinstance(content, dict):
         raise MalformedMessage("The message is no JSON object.", remedy="Send one JSON object.")
-    return parser(_Fields(content))
+    return parser(Fields(content))
 
 
-Item = TypeVar("Item")
-
-
-class _Fields:
-    """Typed access to the members of a JSON object; every error names the member."""
-
-    def __init__(self, content: Mapping[str, Any], place: str = "") -> None:
-        self._content = content
-        self._place = place
-
-    def _wrong(self, name: str, expected: str) -> MalformedMessage:
-        found = self._content.get(name)
-        what = "is missing" if name not in self._content else f"is {str(found)[:60]!r}"
-        return MalformedMessage(f"The field {what}.", field=self._place + name, remedy=f"Send {expected}.")
-
-    def text(self, name: str, *, longest: int, required: bool = True) -> str:
-        value = self._content.get(name, None if required else "")
-        if not isinstance(value, str) or len(value) > longest or "\0" in value or (required and not value):
-            raise self._wrong(name, f"a text of 1 to {longest} characters")
-        return value
-
-    def word(self, name: str, words: Sequence[str]) -> str:
-        value = self._content.get(name)
-        if value not in words or not isinstance(value, str):
-            raise self._wrong(name, "one of " + ", ".join(words))
-        return value
-
-    def flag(self, name: str) -> bool:
-        value = self._content.get(name)
-        if not isinstance(value, bool):
-            raise self._wrong(name, "true or false")
-        return value
-
-    def count(self, name: str, *, least: int, most: int) -> int:
-        value = self._content.get(name)
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)  # some writers of JSON know no other numbers
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise self._wrong(name, f"a whole number from {least} to {most}")
-        return value
-
-    def number(self, name: str, least: float, most: float) -> float | None:
-        value = self._content.get(name)
-        if value is None:
-            return None
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-            raise self._wrong(name, "a number")
-        if not least <= value <= most:
-            raise self._wrong(name, f"a number from {least:g} to {most:g}")
-        return float(value)
-
-    def instant(self, name: str) -> datetime:
-        found = self.instant_or_none(name)
-        if found is None:
-            raise self._wrong(name, "an instant such as 2026-11-23T18:30:00Z")
-        return found
-
-    def instant_or_none(self, name: str) -> datetime | None:
-        value = self._content.get(name)
-        if value is None:
-            return None
-        try:
-            instant = datetime.fromisoformat(value)
-            if instant.tzinfo is not None:
-                return instant.astimezone(UTC)
-        except (TypeError, ValueError, OverflowError):
-            pass
-        raise self._wrong(name, "an instant with its time zone, such as 2026-11-23T18:30:00Z")
-
-    def items(self, name: str, parse: Callable[[_Fields], Item], *, least: int) -> tuple[Item, ...]:
-        value = self._content.get(name, [] if least == 0 else None)
-        if not isinstance(value, list) or not least <= len(value) <= _MOST_ITEMS:
-            raise self._wrong(name, f"a list of {least} to {_MOST_ITEMS} objects")
-        if not all(isinstance(item, dict) for item in value):
-            raise self._wrong(name, "a list of objects")
-        return tuple(parse(_Fields(item, f"{self._place}{name}[{index}].")) for index, item in enumerate(value))
-
-
-def _birth(fields: _Fields) -> Birth:
+def _birth(fields: Fields) -> Birth:
     return Birth(
         at=fields.instant("at"),
         vendor=fields.text("vendor", longest=50),
@@ -251,7 +166,7 @@ def _birth(fields: _Fields) -> Birth:
     )
 
 
-def _status(fields: _Fields) -> Status:
+def _status(fields: Fields) -> Status:
     return Status(
         online=fields.flag("online"),
         at=fields.instant_or_none("at"),
@@ -259,7 +174,7 @@ def _status(fields: _Fields) -> Status:
     )
 
 
-def _connector(fields: _Fields) -> ConnectorState:
+def _connector(fields: Fields) -> ConnectorState:
     return ConnectorState(
         evse=fields.count("evse", least=1, most=999),
         connector=fields.count("connector", least=1, most=99),
@@ -268,11 +183,11 @@ def _connector(fields: _Fields) -> ConnectorState:
     )
 
 
-def _meter(fields: _Fields) -> Meter:
+def _meter(fields: Fields) -> Meter:
     return Meter(fields.items("measurements", _measurement, least=1))
 
 
-def _measurement(fields: _Fields) -> Measurement:
+def _measurement(fields: Fields) -> Measurement:
     return Measurement(
         evse=fields.count("evse", least=1, most=999),
         at=fields.instant("at"),
@@ -284,7 +199,7 @@ def _measurement(fields: _Fields) -> Measurement:
     )
 
 
-def _session(fields: _Fields) -> SessionEvent:
+def _session(fields: Fields) -> SessionEvent:
     return SessionEvent(
         event=fields.word("event", SESSION_EVENTS),
         evse=fields.count("evse", least=1, most=999),
@@ -304,7 +219,7 @@ def _session(fields: _Fields) -> SessionEvent:
     )
 
 
-def _ack(fields: _Fields) -> Ack:
+def _ack(fields: Fields) -> Ack:
     return Ack(
         sequence=fields.count("sequence", least=0, most=2**53),
         accepted=fields.flag("accepted"),
@@ -313,19 +228,44 @@ def _ack(fields: _Fields) -> Ack:
     )
 
 
-def _log(fields: _Fields) -> LogLine:
+def _log(fields: Fields) -> LogLine:
     return LogLine(
         at=fields.instant("at"), level=fields.word("level", LOG_LEVELS), text=fields.text("text", longest=1000)
     )
 
 
-_PARSERS: dict[str, Callable[[_Fields], UpMessage]] = {
+def _time(fields: Fields) -> TimeRequest:
+    return TimeRequest(sent_at=fields.instant("sent_at"))
+
+
+def _chunk(fields: Fields) -> ChunkRequest:
+    return ChunkRequest(
+        sequence=fields.count("sequence", least=0, most=2**53),
+        offset_bytes=fields.count("offset_bytes", least=0, most=2**31 - 1),
+    )
+
+
+def _firmware(fields: Fields) -> FirmwareStatus:
+    return FirmwareStatus(
+        sequence=fields.count("sequence", least=0, most=2**53),
+        state=fields.word("state", FIRMWARE_STATES),
+        version=fields.text("version", longest=50),
+        offset_bytes=fields.count("offset_bytes", least=0, most=2**31 - 1),
+        reason=fields.text("reason", longest=200, required=False),
+        at=fields.instant("at"),
+    )
+
+
+_PARSERS: dict[str, Callable[[Fields], UpMessage]] = {
     "birth": _birth,
     "status": _status,
     "meter": _meter,
     "session": _session,
     "ack": _ack,
     "log": _log,
+    "time": _time,
+    "chunk": _chunk,
+    "firmware": _firmware,
 }
 _KINDS = ", ".join(_PARSERS)
 OTHER_FILTERS = tuple(f"{ROOT}/+/up/{kind}" for kind in _PARSERS if kind != "meter")
@@ -337,7 +277,7 @@ def setpoint_topic(identity: str, evse: int) -> str:
 
 
 def down_topic(identity: str, kind: str) -> str:
-    """A `down` topic: command, receipt or error."""
+    """A `down` topic: command, receipt, error, time, firmware or chunk."""
     return f"{ROOT}/{identity}/down/{kind}"
 
 

@@ -9,7 +9,8 @@ What a charger does, in the order in which it happens:
 4. publishes `up/session` when a car comes, changes or leaves, again every 30 s until `down/receipt` names it;
 5. follows `down/setpoint/<evse>`: the newest sequence number for its session, until `valid_until`, then `fail_safe_kw`;
    answers with `up/ack`. A set-point is retained, so it comes again after every connection: the answer is the same;
-6. does what `down/command` says, if it can, and answers with `up/ack`.
+6. does what `down/command` says, if it can, and answers with `up/ack`;
+7. asks `up/time` and sets its clock by `down/time`; takes new firmware as `firmware.py` says.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from fleet.core.timetable import PowerTimetable
+from fleet.twin.mqtt.firmware import FirmwareUpdate
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +85,8 @@ class ChargerClient:
 
     def __init__(self, *, identity: str, password: str, broker_url: str, hardware: ChargerHardware) -> None:
         self.identity = identity
+        self.firmware: FirmwareUpdate | None = None  # set before `start`, for a charger that takes new firmware
+        self.clock_error_s: float | None = None  # how far our clock is ahead of the platform's
         self._hardware = hardware
         self._newest: dict[int, int] = {}  # EVSE -> sequence of the set-point it follows
         self._unconfirmed: dict[tuple[str, int], tuple[datetime, bytes]] = {}  # (session, sequence) -> sent at, event
@@ -126,6 +130,12 @@ class ChargerClient:
             late = [key for key, (sent_at, _) in self._unconfirmed.items() if now - sent_at >= SEND_AGAIN]
         for key in late:
             self._send_event(key, now)
+        if self.firmware is not None and self.connected:
+            self.firmware.tick(now)
+
+    def say(self, kind: str, content: Mapping[str, Any]) -> None:
+        """Publish a message of any kind below `up/`."""
+        self._publish(kind, content)
 
     def report_status(self) -> None:
         """Say that we are here and how the connectors are."""
@@ -166,6 +176,9 @@ class ChargerClient:
             waiting = list(self._unconfirmed)
         for key in waiting:
             self._send_event(key, datetime.now(UTC))
+        self._publish("time", {"sent_at": _now()})
+        if self.firmware is not None:
+            self.firmware.resume()
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         kind = message.topic.removeprefix(f"{ROOT}/{self.identity}/down/").partition("/")[0]
@@ -179,6 +192,12 @@ class ChargerClient:
                 self._on_command(content)
             elif kind == "receipt":
                 self._on_receipt(content)
+            elif kind == "time":
+                self._on_time(content)
+            elif kind == "firmware":
+                self._on_firmware(content)
+            elif kind == "chunk" and self.firmware is not None:
+                self.firmware.take_chunk(content)
             elif kind == "error":
                 logger.warning("%s is told: %s", self.identity, content["reason"])
         except (KeyError, TypeError, ValueError) as error:
@@ -212,6 +231,22 @@ class ChargerClient:
             return self._acknowledge(content["sequence"], "it has expired")
         reason = self._hardware.take_command(content["command"], content["evse"], content["parameters"])
         return self._acknowledge(content["sequence"], reason)
+
+    def _on_time(self, content: Mapping[str, Any]) -> None:
+        """How far our clock is ahead; of an answer half the way there and back is taken off (as in RFC 5905)."""
+        now, at = datetime.now(UTC), datetime.fromisoformat(content["at"])
+        ahead = (now - at).total_seconds()
+        if content["sent_at"] is not None:
+            received_at = datetime.fromisoformat(content["received_at"])
+            ahead = (ahead + (datetime.fromisoformat(content["sent_at"]) - received_at).total_seconds()) / 2
+        self.clock_error_s = ahead
+
+    def _on_firmware(self, content: dict[str, Any]) -> None:
+        if self.firmware is None:
+            return self._acknowledge(content["sequence"], "this charger takes no firmware over MQTT")
+        self._acknowledge(content["sequence"], "")
+        reason = self.firmware.take_offer(content)
+        return logger.warning("%s leaves a firmware: %s", self.identity, reason) if reason else None
 
     def _on_receipt(self, content: Mapping[str, Any]) -> None:
         with self._lock:

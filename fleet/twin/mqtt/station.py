@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -64,6 +65,7 @@ class MqttStation:
         self._random = random.Random(f"{seed}/{world.identity}/mqtt")
         # the network thread brings set-points and receipts while the clock's thread moves cars
         self._lock = threading.Lock()
+        self.firmware_version = world.firmware_version
         self._status_due = False
         self._next_meter_at: datetime | None = None
 
@@ -75,7 +77,7 @@ class MqttStation:
             "vendor": self.world.vendor,
             "model": self.world.model,
             "serial_number": self.world.serial_number,
-            "firmware_version": self.world.firmware_version,
+            "firmware_version": self.firmware_version,
         }
 
     def connectors(self) -> Sequence[Mapping[str, Any]]:
@@ -105,10 +107,20 @@ class MqttStation:
                 self._next_meter_at = None
                 self._status_due = True
                 return ""
+            if command == "get_log":
+                self.client.report_log("info", f"firmware {self.firmware_version}, {len(self.sockets)} EVSEs")
+                return ""
             if command == "remote_stop" and socket is not None and socket.session is not None:
                 socket.session.allowed = False
                 return ""
         return f"{command} is not supported here"
+
+    def install_firmware(self, image: Path, version: str) -> str:
+        """Run a new firmware; one that begins with BROKEN does not come up, and the old one runs again."""
+        if image.read_bytes().startswith(b"BROKEN"):
+            return "the self-test failed"
+        self.firmware_version = version
+        return ""
 
     def take_receipt(self, session_id: str, accepted: bool, reason: str) -> None:
         """The session is known; charge if the driver may."""
