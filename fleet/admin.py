@@ -11,14 +11,18 @@ from fleet.models import (
     Asset,
     CapacityTest,
     Charger,
+    ChargingLimit,
     ChargingSession,
     Connector,
     Consent,
+    Departure,
     DeviceCommand,
+    EventStream,
     Evse,
     GridNode,
     IdToken,
     Inverter,
+    LatestMeasurand,
     Meter,
     OnboardComputer,
     Owner,
@@ -27,6 +31,7 @@ from fleet.models import (
     PackIntake,
     PackIntakeRule,
     Region,
+    SignedMeterValue,
     Site,
     Vehicle,
     VehicleGoal,
@@ -257,3 +262,36 @@ class DeviceCommandAdmin(ReadOnlyAdmin):
     list_filter = ("state", "kind")
     list_select_related = ("asset",)
     search_fields = ("asset__identity",)
+
+
+@admin.register(Departure)
+class DepartureAdmin(ReadOnlyAdmin):
+    list_display = ["asset", "source", "told_kw", "found_kw", "began_at", "ended_at"]
+    list_filter = ["source"]
+    list_select_related = ["asset"]
+
+
+@admin.register(ChargingLimit)
+class ChargingLimitAdmin(ReadOnlyAdmin):
+    list_display = ["charger", "evse", "source", "grid_critical", "starts_at", "ends_at"]
+    list_select_related = ["charger", "evse"]
+
+
+@admin.register(EventStream)
+class EventStreamAdmin(ReadOnlyAdmin):
+    list_display = ["charger", "stream_id", "monitor_id", "interval_s", "last_value", "last_value_at", "closed_at"]
+    list_select_related = ["charger"]
+
+
+@admin.register(LatestMeasurand)
+class LatestMeasurandAdmin(ReadOnlyAdmin):
+    list_display = ["asset", "measurand", "phase", "location", "value", "unit", "measured_at"]
+    list_select_related = ["asset"]
+    search_fields = ["asset__identity", "measurand"]
+
+
+@admin.register(SignedMeterValue)
+class SignedMeterValueAdmin(ReadOnlyAdmin):
+    list_display = ["asset", "transaction_id", "measurand", "context", "measured_at", "signing_method"]
+    list_select_related = ["asset"]
+    search_fields = ["asset__identity", "transaction_id"]

@@ -19,6 +19,7 @@ from fleet.models.der import DerAlarm, DerControl, DerControlState
 from fleet.models.event_stream import EventStream
 from fleet.models.firmware import FirmwareImage
 from fleet.models.hub import Inverter, Meter, MeterRole, ModbusFraming, Pack, PackHealthRecord
+from fleet.models.measurand import LatestMeasurand, SignedMeterValue
 from fleet.models.owner import Owner
 from fleet.models.pack_life import CapacityTest, CapacityTestState, PackIntake, PackIntakeRule
 from fleet.models.reading import DeviceMessage, Reading
@@ -75,6 +76,7 @@ __all__ = [
     "GridNode",
     "IdToken",
     "Inverter",
+    "LatestMeasurand",
     "LocalListEntry",
     "Meter",
     "MeterRole",
@@ -90,6 +92,7 @@ __all__ = [
     "Region",
     "Reservation",
     "ReservationState",
+    "SignedMeterValue",
     "Site",
     "SiteKind",
     "StationCertificate",

@@ -8,6 +8,7 @@ from typing import Any
 from common.units import wh_to_kwh
 from fleet.devices.ocpp import handlers, handlers_notices
 from fleet.devices.ocpp.connection import Handler
+from fleet.devices.ocpp.measurands import keep_beside
 from fleet.devices.ocpp.samples import read_meter_values
 from fleet.devices.ocpp.station import Station
 from fleet.devices.ocpp.wire import V16
@@ -98,7 +99,9 @@ async def on_stop_transaction(station: Station, payload: Payload) -> Payload:
     evse = station.evse(evse_number)
     readings = []
     if evse is not None:
-        readings = read_meter_values(payload.get("transactionData", ()), asset_id=evse.asset_id, version=V16)
+        meter_values = payload.get("transactionData", ())
+        readings = read_meter_values(meter_values, asset_id=evse.asset_id, version=V16)
+        keep_beside(station, meter_values, asset_id=evse.asset_id, transaction_id=transaction_id)
         readings.append(MeterReading(evse.asset_id, ended_at, import_kwh=meter_stop_kwh))
     ended: SessionEnded = await station.record(
         readings,
@@ -132,11 +135,12 @@ async def on_meter_values(station: Station, payload: Payload) -> Payload:
             raise UnknownEvse(f"connector {payload['connectorId']} is not registered", field="connectorId")
         return {}
     readings = read_meter_values(payload["meterValue"], asset_id=evse.asset_id, version=V16)
-    if readings:
-        transaction_id = payload.get("transactionId")
+    transaction_id = payload.get("transactionId")
+    told_id = str(int(transaction_id)) if transaction_id else ""
+    if keep_beside(station, payload["meterValue"], asset_id=evse.asset_id, transaction_id=told_id) or readings:
         await station.record(
             readings,
-            transaction_id=str(int(transaction_id)) if transaction_id else station.open_transaction(evse.number),
+            transaction_id=told_id or station.open_transaction(evse.number),
         )
     return {}
 

@@ -11,6 +11,7 @@ from fleet.devices.ocpp.charging_limits import on_cleared_charging_limit, on_not
 from fleet.devices.ocpp.charging_needs import ChargingNeeds, read_charging_needs
 from fleet.devices.ocpp.configuration import SMART_CHARGING_COMPONENT, read_capability, remember
 from fleet.devices.ocpp.connection import Handler
+from fleet.devices.ocpp.measurands import keep_beside
 from fleet.devices.ocpp.samples import first_import_kwh, last_import_kwh, read_meter_values
 from fleet.devices.ocpp.station import Station
 from fleet.devices.ocpp.writer import Work
@@ -92,6 +93,8 @@ async def on_transaction_event(station: Station, payload: Payload) -> Payload:
         if "meterValue" in payload
         else []
     )
+    if "meterValue" in payload:
+        keep_beside(station, payload["meterValue"], asset_id=evse.asset_id, transaction_id=transaction_id)
     event = payload["eventType"]
     if event == "Started":
         return await _start(station, payload, evse.number, readings)
@@ -220,7 +223,7 @@ async def on_meter_values(station: Station, payload: Payload) -> Payload:
             raise UnknownEvse(f"EVSE {payload['evseId']} is not registered", field="evseId")
         return {}
     readings = read_meter_values(payload["meterValue"], asset_id=evse.asset_id, version=station.version)
-    if readings:
+    if keep_beside(station, payload["meterValue"], asset_id=evse.asset_id) or readings:
         await station.record(readings, transaction_id=station.open_transaction(evse.number))
     return {}
 

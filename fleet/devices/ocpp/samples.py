@@ -18,9 +18,11 @@ EXPORT_REGISTER = "Energy.Active.Export.Register"
 IMPORT_POWER, EXPORT_POWER = "Power.Active.Import", "Power.Active.Export"
 IMPORT_CURRENT, EXPORT_CURRENT, VOLTAGE = "Current.Import", "Current.Export", "Voltage"
 SOC, TEMPERATURE, SETPOINT = "SoC", "Temperature", "Power.Active.Setpoint"
+# 2.1: what the car shows its driver
+SHOWN_SOC = "Display.PresentSOC"
 NOMINAL_VOLTAGE_V = 230.0
 
-_WANTED = frozenset(
+READ = frozenset(
     {
         DEFAULT_MEASURAND,
         EXPORT_REGISTER,
@@ -30,13 +32,14 @@ _WANTED = frozenset(
         EXPORT_CURRENT,
         VOLTAGE,
         SOC,
+        SHOWN_SOC,
         TEMPERATURE,
         SETPOINT,
     }
 )
-# Where a station measures what passes to the car. What is measured elsewhere is another quantity, but for these two.
+# Where a station measures what passes to the car. What is measured elsewhere is another quantity, but for these.
 _OUTLET = ("Outlet", None)
-_MEASURED_ANYWHERE = frozenset({SOC, TEMPERATURE})
+_MEASURED_ANYWHERE = frozenset({SOC, SHOWN_SOC, TEMPERATURE})
 _PER_KILO = {"Wh": 1000.0, "kWh": 1.0, "W": 1000.0, "kW": 1.0, "MW": 0.001, "MWh": 0.001}
 _DEFAULT_UNIT = {
     DEFAULT_MEASURAND: "Wh",
@@ -107,7 +110,7 @@ def _collect(samples: Iterable[dict[str, Any]]) -> Values:
     values: Values = {}
     for sample in samples:
         measurand = sample.get("measurand", DEFAULT_MEASURAND)
-        if measurand not in _WANTED or sample.get("format") == "SignedData":
+        if measurand not in READ or sample.get("format") == "SignedData":
             continue
         if sample.get("location") not in _OUTLET and measurand not in _MEASURED_ANYWHERE:
             continue
@@ -166,6 +169,8 @@ def _first(values: Values, measurand: str) -> float | None:
 
 def _soc_fraction(values: Values) -> float | None:
     percent = _first(values, SOC)
+    if percent is None:
+        percent = _first(values, SHOWN_SOC)
     return None if percent is None else percent / 100
 
 

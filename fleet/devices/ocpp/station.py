@@ -92,6 +92,8 @@ class Station:
     capabilities: dict[str, Any] = field(default_factory=dict)
     quirks: frozenset[str] = frozenset()
     follow_ups: list[FollowUp] = field(default_factory=list)
+    # when values beside readings were last kept, by asset
+    further_kept_at: dict[int, datetime] = field(default_factory=dict)
     # 2.1: what each open stream tells of
     streams: dict[int, StreamTarget] = field(default_factory=dict)
     booted: bool = False
