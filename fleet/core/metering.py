@@ -127,3 +127,92 @@ def _neighbours(
 def _nothing(boundary_s: NDArray[np.float64]) -> SlotEnergy:
     slots = boundary_s.size - 1
     return SlotEnergy(np.zeros(slots), np.zeros(slots, dtype=np.bool_))
+
+
+def energy_of_many(
+    *,
+    asset: NDArray[np.intp],
+    measured_s: NDArray[np.float64],
+    import_kwh: NDArray[np.float64],
+    export_kwh: NDArray[np.float64],
+    power_kw: NDArray[np.float64],
+    assets: int,
+    boundary_s: NDArray[np.float64],
+    longest_gap_s: float,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:  # [asset, slot], [asset, slot]
+    """`energy_in_slots` of many assets at once: (net_kwh, complete).
+
+    Where the registers of an asset prove every slot, which is the rule, no loop over assets is needed: readings and
+    boundaries are compared in one order, by asset and then by time. The others are worked out one by one.
+
+    Args:
+        asset: which row of the result each reading belongs to, ascending, and by time within an asset  # [reading]
+        measured_s, import_kwh, export_kwh, power_kw: as for `energy_in_slots`  # [reading]
+        assets: number of rows of the result.
+    """
+    slots = boundary_s.size - 1
+    net_kwh, complete = np.zeros((assets, slots)), np.zeros((assets, slots), dtype=np.bool_)
+    if measured_s.size == 0:
+        return net_kwh, complete
+    starts = np.flatnonzero(np.diff(asset, prepend=-1))
+    of_reading = np.repeat(np.arange(starts.size), np.diff(starts, append=asset.size))
+    imported = _zero_where_never_said(import_kwh, starts, of_reading)
+    exported = _zero_where_never_said(export_kwh, starts, of_reading)
+    known = ~(np.isnan(imported) | np.isnan(exported) | (np.isnan(import_kwh) & np.isnan(export_kwh)))
+    if known.any():
+        net_kwh, complete = _registers_of_many(
+            asset[known], measured_s[known], imported[known], exported[known], assets, boundary_s, longest_gap_s
+        )
+    ends = np.append(starts[1:], asset.size)
+    for start, end in zip(starts, ends, strict=True):
+        row = asset[start]
+        if not complete[row].all():
+            alone = energy_in_slots(
+                measured_s=measured_s[start:end],
+                import_kwh=import_kwh[start:end],
+                export_kwh=export_kwh[start:end],
+                power_kw=power_kw[start:end],
+                boundary_s=boundary_s,
+                longest_gap_s=longest_gap_s,
+            )
+            net_kwh[row], complete[row] = alone.net_kwh, alone.complete
+    return net_kwh, complete
+
+
+def _zero_where_never_said(
+    register_kwh: NDArray[np.float64], starts: NDArray[np.intp], of_reading: NDArray[np.intp]
+) -> NDArray[np.float64]:  # [reading]
+    never = np.logical_and.reduceat(np.isnan(register_kwh), starts)
+    return np.where(never[of_reading], 0.0, register_kwh)
+
+
+def _registers_of_many(
+    asset: NDArray[np.intp],
+    times: NDArray[np.float64],
+    imported: NDArray[np.float64],
+    exported: NDArray[np.float64],
+    assets: int,
+    boundary_s: NDArray[np.float64],
+    longest_gap_s: float,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """`_from_register` of many assets; every reading given has a value."""
+    # whole microseconds, as clocks are kept: the sum of an asset's place and a time must not lose digits
+    origin_s = min(times.min(), boundary_s[0])
+    span_us = round(float(max(times.max(), boundary_s[-1]) - origin_s) * 1e6) + 2
+    key = asset * span_us + np.rint((times - origin_s) * 1e6).astype(np.int64)
+    wanted = np.arange(assets)[:, None] * span_us + np.rint((boundary_s - origin_s) * 1e6).astype(np.int64)
+    before = np.searchsorted(key, wanted.ravel(), side="right").reshape(wanted.shape) - 1
+    after = np.searchsorted(key, wanted.ravel(), side="left").reshape(wanted.shape)
+    low, high = np.maximum(before, 0), np.minimum(after, times.size - 1)
+    rows = np.arange(assets)[:, None]
+    inside = (before >= 0) & (after < times.size) & (asset[low] == rows) & (asset[high] == rows)
+    gap_s = times[high] - times[low]
+    certain = inside & (gap_s <= longest_gap_s)
+    same_asset = np.diff(asset) == 0
+    went_back = same_asset & (np.minimum(np.diff(imported), np.diff(exported)) < -REGISTER_TOLERANCE_KWH)
+    breaks = np.concatenate(([0], np.cumsum(went_back)))
+    complete = certain[:, :-1] & certain[:, 1:] & (breaks[low[:, :-1]] == breaks[high[:, 1:]])
+    values = imported - exported
+    slope = np.divide(values[high] - values[low], gap_s, out=np.zeros(wanted.shape), where=gap_s > 0)
+    at_boundary = slope * (boundary_s - times[low]) + values[low]
+    return np.where(complete, np.diff(at_boundary, axis=1), 0.0), complete
