@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from aggregator.core.dispatch.model import side_prices
 from aggregator.core.dispatch.preparation import PreparedProblem, sum_by_group
 from aggregator.core.dispatch.problem import DispatchProblem, EventTarget, SiteLimits
+from aggregator.core.dispatch.promised_reserves import missed_reserves
 from aggregator.core.dispatch.result import MissedPromise, MissKind, early_need_missed
 from common.horizon import Horizon
 from fleet.core.flexibility import FlexibleAssets, most_reachable_kwh
@@ -93,7 +94,7 @@ def missed_promises(
         *_missed_floors(problem, energy_kwh),
         *_missed_portfolio_limits(problem, power_kw, computing_kw),
         *_missed_targets(problem, power_kw, computing_kw),
-        *_missed_reserves(problem, reserve_kw),
+        *missed_reserves(problem, reserve_kw),
     )
 
 
@@ -220,25 +221,6 @@ def _missed_targets(problem: DispatchProblem, power_kw: Numbers, computing_kw: N
                 kw, price = float(off_kw[step]), float(side_price[step])
                 reason = f"{kw:.1f} kW {word} the target of {float(target.target_power_kw[step]):.1f} kW"
                 yield _missed(problem, target.missed_as, int(step), kw, reason, price=price, event_id=target.event_id)
-
-
-def _missed_reserves(problem: DispatchProblem, reserve_kw: dict[str, Numbers]) -> Iterator[MissedPromise]:
-    for product in problem.reserves:
-        if product.committed_kw is None:
-            continue
-        short_kw = np.maximum(product.committed_kw - reserve_kw[product.product], 0.0)
-        for step in np.flatnonzero(short_kw > NEGLIGIBLE_KW):
-            kw = float(short_kw[step])
-            yield MissedPromise(
-                MissKind.RESERVE,
-                int(step),
-                kw,
-                kw * float(problem.horizon.step_h[step]),
-                product.missed_price_per_kw,
-                product.missed_price_per_kw * kw,
-                f"{product.product}: {kw:.1f} kW of the commitment cannot be held for {product.duration_h:g} h",
-                event_id=product.product,
-            )
 
 
 def _missed(

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aggregator.core.dispatch.problem import DispatchProblem, SiteLimits
+from aggregator.core.dispatch.promised_reserves import oversold, undeliverable
 from aggregator.core.dispatch.result import DispatchPlan, MissKind
 from common.errors import PlatformError
 
 Numbers = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 TOLERANCE_KW = 2e-3
 TOLERANCE_KWH = 2e-3
@@ -43,6 +45,7 @@ def check_plan(problem: DispatchProblem, plan: DispatchPlan) -> None:
         _check_needs(problem, plan, energy_kwh, findings)
         _check_groups(problem, plan, energy_kwh, findings)
         _check_portfolio(problem, plan, findings)
+        _check_reserves(problem, plan, findings)
         _check_bound(plan, findings)
     if findings:
         raise PlanCheckFailed(findings)
@@ -141,16 +144,10 @@ def _check_groups(problem: DispatchProblem, plan: DispatchPlan, energy_kwh: Numb
     for miss in plan.missed:
         if miss.kind in (MissKind.SITE_IMPORT_LIMIT, MissKind.SITE_EXPORT_LIMIT):
             listed[miss.kind, miss.site_id, miss.step] = miss.kw
-    for groups, of_assets, of_computers in (
-        (problem.sites, problem.assets.site_index, getattr(problem.computing, "site_index", None)),
-        (problem.nodes, problem.assets.node_index, getattr(problem.computing, "node_index", None)),
-    ):
-        if groups is None:
-            continue
-        for row, name in enumerate(groups.site_id):
-            load = groups.base_load_kw[row] + plan.power_kw[of_assets == row].sum(axis=0)
-            if of_computers is not None:
-                load = load + plan.computing_kw[of_computers == row].sum(axis=0)
+    for groups, of_assets, of_computers in _groupings(problem):
+        for row, (name, load) in enumerate(
+            zip(groups.site_id, _group_load_kw(groups, of_assets, of_computers, plan), strict=True)
+        ):
             for kind, beyond in (
                 (MissKind.SITE_IMPORT_LIMIT, load - groups.import_limit_kw[row]),
                 (MissKind.SITE_EXPORT_LIMIT, -groups.export_limit_kw[row] - load),
@@ -159,6 +156,28 @@ def _check_groups(problem: DispatchProblem, plan: DispatchPlan, energy_kwh: Numb
                     if beyond[step] > listed.get((kind, name, int(step)), 0.0) + TOLERANCE_KW:
                         findings.append(f"site {name} breaks its {kind.value} in step {step}, and it is not listed")
     _check_emergency_reserves(problem, plan, energy_kwh, problem.sites, findings)
+
+
+def _groupings(problem: DispatchProblem) -> list[tuple[SiteLimits, Indices, Indices | None]]:
+    """Sites and nodes as far as there are any, with the row of every asset and of every computer in them."""
+    computing = problem.computing
+    pairs = ((problem.sites, "site_index"), (problem.nodes, "node_index"))
+    return [
+        (groups, getattr(problem.assets, name), None if computing is None else getattr(computing, name))
+        for groups, name in pairs
+        if groups is not None
+    ]
+
+
+def _group_load_kw(
+    groups: SiteLimits, of_assets: Indices, of_computers: Indices | None, plan: DispatchPlan
+) -> Numbers:  # [group, step]
+    load_kw = np.array(groups.base_load_kw, dtype=np.float64)
+    for row in range(load_kw.shape[0]):
+        load_kw[row] += plan.power_kw[of_assets == row].sum(axis=0)
+        if of_computers is not None:
+            load_kw[row] += plan.computing_kw[of_computers == row].sum(axis=0)
+    return load_kw
 
 
 def _check_emergency_reserves(
@@ -208,6 +227,18 @@ def _check_portfolio(problem: DispatchProblem, plan: DispatchPlan, findings: lis
         for step in np.flatnonzero(off > TOLERANCE_KW):
             if abs(missed_kw.get((MissKind.EVENT_TARGET, target.event_id, int(step)), 0.0) - off[step]) > TOLERANCE_KW:
                 findings.append(f"event {target.event_id} is off target in step {step}, and it is not listed")
+
+
+def _check_reserves(problem: DispatchProblem, plan: DispatchPlan, findings: list[str]) -> None:
+    """What is sold is held, and what is held can be delivered."""
+    if not problem.reserves:
+        return
+    held_kw = np.stack([plan.held_kw[product.product] for product in problem.reserves])
+    findings += undeliverable(problem, np.arange(len(problem.assets)), plan.power_kw, held_kw)
+    load_kw = [
+        _group_load_kw(groups, of_assets, of_computers, plan) for groups, of_assets, of_computers in _groupings(problem)
+    ]
+    findings += oversold(problem, load_kw, held_kw, plan.reserve_kw)
 
 
 def _check_bound(plan: DispatchPlan, findings: list[str]) -> None:

@@ -26,15 +26,20 @@ class ExactSolution:
     Attributes:
         charge_kw, discharge_kw: both non-negative.
         computing_kw: power of each computer.
-        reserve_kw: power held for each reserve product.
+        held_kw: what each asset holds of each reserve product.
         objective: the optimum of the linear programme.
     """
 
     charge_kw: Numbers  # [asset, step]
     discharge_kw: Numbers  # [asset, step]
     computing_kw: Numbers  # [computer, step]
-    reserve_kw: dict[str, Numbers]  # product -> [step]
+    held_kw: dict[str, Numbers]  # product -> [asset, step]
     objective: float
+
+    @property
+    def reserve_kw(self) -> dict[str, Numbers]:  # product -> [step]
+        """Power held for each product by all assets."""
+        return {product: held.sum(axis=0) for product, held in self.held_kw.items()}
 
 
 def solve_exact(problem: DispatchProblem, limits: HardLimits) -> ExactSolution | None:
@@ -62,7 +67,11 @@ def solve_exact(problem: DispatchProblem, limits: HardLimits) -> ExactSolution |
     objective = run_solver(cp.Problem(cp.Minimize(lp.energy_cost(model) + cost + reserve_cost), rows))
     if objective is None:
         return None
-    return ExactSolution(*set_points(model), {name: _value(power, problem) for name, power in held.items()}, objective)
+    nothing = np.zeros((model.layout.assets, model.layout.steps))
+    held_kw = {product.product: nothing for product in problem.reserves}
+    for holding in held:
+        held_kw[holding.product.product] = model.layout.spread(np.maximum(holding.power.value, 0.0), holding.slots)
+    return ExactSolution(*set_points(model), held_kw, objective)
 
 
 def run_solver(problem: cp.Problem) -> float | None:
@@ -104,7 +113,3 @@ def set_points(model: lp.Columns) -> tuple[Numbers, Numbers, Numbers]:
     if model.computing is not None:
         run_kw.ravel()[model.running] = model.computing.value
     return np.maximum(charge_kw, 0.0), np.maximum(discharge_kw, 0.0), np.maximum(run_kw, 0.0)
-
-
-def _value(power: lp.Expression, problem: DispatchProblem) -> Numbers:
-    return np.asarray(power.value, dtype=np.float64).reshape(problem.horizon.steps)

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from aggregator.core.dispatch.calls import call_steps
 from aggregator.core.dispatch.model import Columns, Expression
 from aggregator.core.dispatch.preparation import HardLimits
 from aggregator.core.dispatch.problem import ReserveDirection, ReserveProduct
@@ -34,7 +35,7 @@ class Holding:
         return sp.csr_array((np.ones(column.size), (self.slots, column)), shape=(slots, column.size))
 
 
-def hold_reserves(model: Columns, limits: HardLimits) -> tuple[list[Expression], Expression, dict[str, Expression]]:
+def hold_reserves(model: Columns, limits: HardLimits) -> tuple[list[Expression], Expression, list[Holding]]:
     """Add what the products need.
 
     For every slot, with r the kW it holds, summed over all products of the same direction:
@@ -49,11 +50,11 @@ def hold_reserves(model: Columns, limits: HardLimits) -> tuple[list[Expression],
     0 ≤ Σ r ≤ max_kw, and Σ r + short ≥ committed_kw at missed_price_per_kw · short.
 
     Returns:
-        Rows, cost (missed commitments less payments), and the power held by product, [step].
+        Rows, cost (missed commitments less payments), and what is held of the products that anything can hold.
     """
     rows: list[Expression] = []
     cost: Expression = cp.Constant(0.0)
-    held: dict[str, Expression] = {}
+    held: list[Holding] = []
     for direction in ReserveDirection:
         holdings = []
         for product in (one for one in model.problem.reserves if one.direction is direction):
@@ -62,21 +63,15 @@ def hold_reserves(model: Columns, limits: HardLimits) -> tuple[list[Expression],
             if slots.size:
                 holdings.append(Holding(product, slots, cp.Variable(slots.size, nonneg=True)))
                 total = model.layout.sum_by_step()[:, slots] @ holdings[-1].power
-            held[product.product] = total
             product_rows, product_cost = _market_rows(product, total, model.layout.steps)
             rows += product_rows
             cost = cost + product_cost
+        held += holdings
         if holdings:
             rows += _energy_rows(model, holdings, direction, limits)
             rows += _power_rows(model, holdings, direction, limits)
             rows += _group_rows(model, holdings, direction, limits)
     return rows, cost, held
-
-
-def call_steps(step_h: Numbers, duration_h: float) -> Indices:  # [step]
-    """How many steps a call that begins with each step touches; one more than are left if it outlasts the horizon."""
-    ends = np.concatenate([[0.0], np.cumsum(step_h)])
-    return np.searchsorted(ends, ends[:-1] + duration_h - 1e-9, side="left") - np.arange(step_h.size)
 
 
 def _holding_slots(model: Columns, product: ReserveProduct) -> Indices:

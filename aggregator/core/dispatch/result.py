@@ -84,6 +84,7 @@ class DispatchPlan:
         energy_kwh: energy in the battery at the end of each step.
         computing_kw: power of each computer in each step.
         reserve_kw: power held for each reserve product in each step, by the product's name.
+        held_kw: which asset holds it.
         cost: energy at its price, wear, missed kWh at their price, less the value of computing and reserve payments.
         lower_bound: no plan that keeps the same promises can cost less.
         gap: (cost − lower_bound) / max(1, |lower_bound|).
@@ -107,6 +108,7 @@ class DispatchPlan:
     cpu_s: float
     missed: tuple[MissedPromise, ...] = field(default=())
     reserve_kw: dict[str, Numbers] = field(default_factory=dict)  # product -> [step]
+    held_kw: dict[str, Numbers] = field(default_factory=dict)  # product -> [asset, step]
 
     @property
     def total_power_kw(self) -> Numbers:  # [step]

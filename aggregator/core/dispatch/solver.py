@@ -117,4 +117,5 @@ def _plan(
         cpu_s=0.0,
         missed=missed_promises(prepared, all_power_kw, energy_kwh, solution.computing_kw, solution.reserve_kw),
         reserve_kw=solution.reserve_kw,
+        held_kw=solution.held_kw,
     )

@@ -17,6 +17,7 @@ and where the limits contradict one another (lower > upper; both are soft, so th
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +30,12 @@ class Coupling:
     """All rows of all blocks.
 
     Attributes:
-        members: which price classes a block adds up.
+        members: with which weight a block adds up each series: the power of a price class, or what it holds of a reserve.
         lower_kw, upper_kw: limits of its sum; infinite for none.
         below_price, above_price: per kWh beyond them, never negative.
     """
 
-    members: NDArray[np.bool_]  # [block, class]
+    members: NDArray[Any]  # [block, series]
     lower_kw: Numbers  # [block, step]
     upper_kw: Numbers  # [block, step]
     below_price: Numbers  # [block, step]
@@ -49,6 +50,17 @@ class Coupling:
     def limited(self) -> bool:
         """Whether any row has a limit at all."""
         return bool(np.isfinite(self.lower_kw).any() or np.isfinite(self.upper_kw).any())
+
+    def part(self, blocks: slice) -> Coupling:
+        """Some of the blocks."""
+        return Coupling(
+            self.members[blocks],
+            self.lower_kw[blocks],
+            self.upper_kw[blocks],
+            self.below_price[blocks],
+            self.above_price[blocks],
+            self.step_h,
+        )
 
     def less(self, power_kw: Numbers) -> Coupling:  # [block, step]
         """The room that is left when so much power is given already."""
@@ -66,12 +78,12 @@ class Coupling:
         """The nearest duals that give a bound."""
         return np.clip(duals, self.least_dual(), self.most_dual())
 
-    def surcharge(self, duals: Numbers) -> Numbers:  # [class, step]
-        """What the limits of its blocks add to the price of a kWh of each class."""
+    def surcharge(self, duals: Numbers) -> Numbers:  # [series, step]
+        """What the limits of its blocks add to the price of a kWh of each series."""
         return np.asarray((self.members.T.astype(np.float64) @ duals) / self.step_h)
 
-    def block_power_kw(self, class_power_kw: Numbers) -> Numbers:  # [class, step] -> [block, step]
-        """Sums of the classes by block."""
+    def block_power_kw(self, class_power_kw: Numbers) -> Numbers:  # [series, step] -> [block, step]
+        """Sums of the series by block."""
         return np.asarray(self.members.astype(np.float64) @ class_power_kw)
 
     def missed_cost(self, block_power_kw: Numbers) -> float:

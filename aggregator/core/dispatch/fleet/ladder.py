@@ -23,7 +23,15 @@ from numpy.typing import NDArray
 from aggregator.core.dispatch.fleet.answers import Answer, Crowd
 from aggregator.core.dispatch.fleet.coupling import Coupling
 from aggregator.core.dispatch.fleet.generation import KEPT_SHARE, Generation
-from aggregator.core.dispatch.fleet.population import Blend, Population, Totals, make_blend, write_set_points
+from aggregator.core.dispatch.fleet.population import (
+    Blend,
+    Population,
+    SetPoints,
+    Totals,
+    make_blend,
+    write_set_points,
+)
+from aggregator.core.dispatch.fleet.reserve_rows import fit_calls, market_limits
 from aggregator.core.dispatch.fleet.statement import Statement
 
 Numbers = NDArray[np.float64]
@@ -35,6 +43,7 @@ FIRST_SAMPLE = 1_000
 SAMPLE_GROWTH = 8
 # The prices of so many miss those of a million by so little that the bound loses about 1e-4, or half of that.
 LAST_SAMPLE, FINE_SAMPLE = 16_000, 32_000
+HOLDING_FEWER = 4  # an asset that may hold reserves takes a hundred times as long to answer
 COARSE_GAP = 5e-4
 MOST_ROUNDS = 200
 LEAST_IN_GROUP = 4
@@ -47,9 +56,10 @@ class Dispatch:
 
     Attributes:
         power_kw: of every asset in every step.
+        held_kw: what every asset holds of each reserve product.
         block_power_kw: sums of the coupled blocks, without what was fixed before.
-        own_cost: energy at its price, and wear.
-        missed_cost: what lies beyond the coupled limits, at its price.
+        own_cost: energy at its price, and wear; what missed commitments cost, less what reserves earn.
+        missed_cost: what lies beyond the coupled limits of power, at its price.
         lower_bound: no plan costs less.
         duals: of the coupled rows: first those that prove the bound, then those that the mix follows.
         rounds: of prices that were asked for, over all samples.
@@ -57,6 +67,7 @@ class Dispatch:
     """
 
     power_kw: NDArray[np.float32]  # [asset, step]
+    held_kw: NDArray[np.float32]  # [product, asset, step]
     block_power_kw: Numbers  # [block, step]
     own_cost: float
     missed_cost: float
@@ -89,7 +100,7 @@ def climb(
     generation: Generation | None = None
     crowd: Crowd | None = None
     rounds, rows = 0, np.arange(len(everybody))
-    sizes = sample_sizes(len(everybody), gap)
+    sizes = sample_sizes(len(everybody), gap, holds=everybody.holding is not None)
     shuffled = Shuffled.of(everybody, generator) if len(sizes) > 1 else None
     for size in sizes:
         population = everybody
@@ -105,19 +116,21 @@ def climb(
         generation.run(gap=gap / 2, most_rounds=MOST_ROUNDS)
         rounds += generation.rounds
     assert generation is not None and crowd is not None
-    out_kw = np.zeros((len(everybody), coupling.step_h.size), dtype=np.float32)
+    out = SetPoints.nothing(everybody, coupling.step_h.size)
     if rows.size < len(everybody):
-        return _close(statement, crowd, generation, rows, gap, out_kw, generator, rounds, when_written)
-    totals = write_set_points(everybody, _blend(crowd, generation), coupling.step_h, out_kw, rows)
-    when_written(out_kw)
-    may_burn = bool(np.any(crowd.prices(generation.best_duals) < 0.0))
-    bound = crowd.bound(generation.best_duals) if may_burn else generation.lower_bound
-    return dispatch_of(statement, out_kw, totals, bound, generation.worth_knowing(), rounds)
+        return _close(statement, crowd, generation, rows, gap, out, generator, rounds, when_written)
+    totals = write_set_points(everybody, _blend(crowd, generation), coupling.step_h, out, rows)
+    when_written(out.power_kw)
+    duals = generation.best_duals
+    bound = crowd.bound(duals) if crowd.may_burn(duals) else generation.lower_bound
+    return dispatch_of(statement, out, totals, bound, generation.worth_knowing(), rounds)
 
 
-def sample_sizes(count: int, gap: float) -> list[int]:
+def sample_sizes(count: int, gap: float, *, holds: bool = False) -> list[int]:
     """Sizes of the samples, growing; the last is the fleet itself where that costs no more."""
     last = LAST_SAMPLE if gap >= COARSE_GAP else FINE_SAMPLE
+    if holds:
+        last //= HOLDING_FEWER
     sizes = [last if count > last * 3 // 2 else count]
     while sizes[0] > 3 * FIRST_SAMPLE:
         sizes.insert(0, max(FIRST_SAMPLE, sizes[0] // SAMPLE_GROWTH))
@@ -171,7 +184,7 @@ def _close(
     sampled: Generation,
     rows: NDArray[np.int64],
     gap: float,
-    out_kw: NDArray[np.float32],
+    out: SetPoints,
     generator: np.random.Generator,
     rounds: int,
     when_written: Written,
@@ -182,8 +195,7 @@ def _close(
     others[rows] = False
     to_come = np.flatnonzero(others)
     draw, place = even_draw(everybody, to_come, float(generator.random()))
-    classes, steps = statement.own_price.shape
-    totals, generation, deputies = Totals(np.zeros((classes, steps)), np.zeros(classes)), sampled, crowd
+    totals, generation, deputies = statement.nothing(), sampled, crowd
     while True:
         now = np.ones(to_come.size, dtype=np.bool_)
         if to_come.size > KEPT_BACK * rows.size:
@@ -191,7 +203,7 @@ def _close(
             place = place // KEPT_BACK
         blend = _blend(deputies, generation)
         totals = totals.plus(
-            write_set_points(everybody, blend, coupling.step_h, out_kw, to_come[now], draw[now])
+            write_set_points(everybody, blend, coupling.step_h, out, to_come[now], draw[now])
         )  # fmt: skip
         to_come, draw, place = to_come[~now], draw[~now], place[~now]
         room = coupling.less(coupling.block_power_kw(totals.power_kw))
@@ -206,10 +218,10 @@ def _close(
         rounds += generation.rounds
         if not to_come.size:
             break
-    totals = totals.plus(write_set_points(everybody, _blend(deputies, generation), coupling.step_h, out_kw, rows))
-    when_written(out_kw)
+    totals = totals.plus(write_set_points(everybody, _blend(deputies, generation), coupling.step_h, out, rows))
+    when_written(out.power_kw)
     lower_bound = _crowd(statement, everybody, coupling).bound(sampled.best_duals)
-    return dispatch_of(statement, out_kw, totals, lower_bound, sampled.worth_knowing(), rounds)
+    return dispatch_of(statement, out, totals, lower_bound, sampled.worth_knowing(), rounds)
 
 
 def compact(keys: NDArray[np.int64]) -> NDArray[Any]:
@@ -247,7 +259,7 @@ def _remember_as(earlier: Generation, had: Population, now: Population, later: G
 
 def dispatch_of(
     statement: Statement,
-    out_kw: NDArray[np.float32],
+    out: SetPoints,
     totals: Totals,
     lower_bound: float,
     duals: Numbers,
@@ -256,15 +268,34 @@ def dispatch_of(
 ) -> Dispatch:
     """What written set-points come to under the coupled rows."""
     coupling = statement.coupling
+    totals = _sold(statement, out, totals)
     block_power_kw = coupling.block_power_kw(totals.power_kw)
     energy_cost = float(np.sum(statement.own_price * coupling.step_h * totals.power_kw))
+    power = slice(None, coupling.blocks - statement.population.products)
     return Dispatch(
-        out_kw,
-        block_power_kw,
-        energy_cost + float(totals.wear.sum()),
-        coupling.missed_cost(block_power_kw),
+        out.power_kw,
+        out.held_kw,
+        block_power_kw[power],
+        energy_cost
+        + float(totals.wear.sum())
+        + coupling.part(slice(power.stop, None)).missed_cost(block_power_kw[power.stop :]),
+        statement.power_rows.missed_cost(block_power_kw[power]),
         lower_bound,
         duals,
         rounds,
-        np.zeros(out_kw.shape[0], dtype=np.bool_) if given_way is None else given_way,
+        np.zeros(out.power_kw.shape[0], dtype=np.bool_) if given_way is None else given_way,
     )
+
+
+def _sold(statement: Statement, out: SetPoints, totals: Totals) -> Totals:
+    """Hold no more than what sites' limits leave to a call, and sell no more than the market takes."""
+    problem, population = statement.problem, statement.population
+    if not population.products:
+        return totals
+    fit_calls(problem, out.power_kw_with(statement.fixed_power_kw), out.held_kw)
+    series_kw = out.series_kw(population, np.arange(len(population)), statement.classes)
+    most_kw, _, _ = market_limits(problem)
+    held_kw = series_kw[statement.classes :].reshape(population.products, statement.classes, -1)
+    total_kw = held_kw.sum(axis=1)
+    held_kw *= np.minimum(1.0, np.divide(most_kw, total_kw, out=np.ones_like(total_kw), where=total_kw > 0))[:, None]
+    return Totals(series_kw, totals.wear)

@@ -84,7 +84,7 @@ def missed_needs(problem: DispatchProblem, replayed: Replay, given_way: NDArray[
 
 def missed_rows(statement: Statement, dispatch: Dispatch) -> Iterator[MissedPromise]:
     """Limits of the portfolio and targets of events, at their price."""
-    coupling, problem = statement.coupling, statement.problem
+    coupling, problem = statement.power_rows, statement.problem
     targets = [target for target in problem.targets if not np.all(np.isnan(target.target_power_kw))]
     sides = (
         (dispatch.block_power_kw - coupling.upper_kw, coupling.above_price, MissKind.PORTFOLIO_IMPORT_LIMIT, "over"),

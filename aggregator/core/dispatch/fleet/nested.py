@@ -10,10 +10,18 @@ from numpy.typing import NDArray
 
 from aggregator.core.dispatch.fleet.generation import Generation
 from aggregator.core.dispatch.fleet.ladder import Dispatch, Written, dispatch_of
-from aggregator.core.dispatch.fleet.population import Population, Totals, join_blends, make_blend, write_set_points
+from aggregator.core.dispatch.fleet.population import (
+    Population,
+    SetPoints,
+    Totals,
+    hold_what_fits,
+    join_blends,
+    make_blend,
+    write_set_points,
+)
 from aggregator.core.dispatch.fleet.sites import ExactAnswer, Sites, branches_of, bundles_of
 from aggregator.core.dispatch.fleet.statement import Statement, limited_groups
-from aggregator.core.dispatch.problem import ComputingLoad, DispatchProblem, SiteLimits
+from aggregator.core.dispatch.problem import ComputingLoad, DispatchProblem, ReserveProduct, SiteLimits
 from aggregator.core.dispatch.result import PlanStatus
 from fleet.core.battery import energy_after_step, power_for_energy_change
 
@@ -45,16 +53,16 @@ def plan_sites(
     duals = np.zeros(coupling.lower_kw.shape) if known_duals is None else coupling.clip(known_duals[0])
     generation = Generation(sites, coupling, duals)
     generation.run(gap=gap, most_rounds=MOST_ROUNDS)
-    out_kw = np.zeros((len(everybody), coupling.step_h.size), dtype=np.float32)
-    totals = _write(statement, everybody, sites, generation.shares(), out_kw)
-    when_written(out_kw)
+    out = SetPoints.nothing(everybody, coupling.step_h.size)
+    totals = _write(statement, everybody, sites, generation.shares(), out)
+    when_written(out.power_kw)
     given_way = np.zeros(len(everybody), dtype=np.bool_)
     for branch in branches:
         given_way[branch.rows] = branch.gave_way
     duals = generation.best_duals
     bound = sites.bound(duals, gap=gap) if sites.may_burn else generation.lower_bound
     proven = bound, duals[None], generation.rounds
-    return dispatch_of(statement, out_kw, totals, *proven, given_way)
+    return dispatch_of(statement, out, totals, *proven, given_way)
 
 
 def _write(
@@ -62,7 +70,7 @@ def _write(
     everybody: Population,
     sites: Sites,
     shares: Numbers,  # [question, bundle]
-    out_kw: NDArray[np.float32],
+    out: SetPoints,
 ) -> Totals:
     """Write the set-points of all branches as one blend, and what the exact programme planned as it stands."""
     blended = [number for number, branch in enumerate(sites.branches) if not branch.by_programme]
@@ -74,12 +82,11 @@ def _write(
         free[branch.rows] = True
         groups += branch.crowd.groups
         blends.append(make_blend(np.array(branch.prices), sites.mixed(number, shares)))
-    classes, steps = statement.own_price.shape
-    blend = join_blends(blends, (classes, steps))
+    blend = join_blends(blends, statement.own_price.shape)
     full = replace(everybody, group=group, groups=groups)
-    totals = write_set_points(full, blend, statement.coupling.step_h, out_kw, np.flatnonzero(free))
+    totals = write_set_points(full, blend, statement.coupling.step_h, out, np.flatnonzero(free))
     for number in sorted(set(range(len(sites.branches))) - set(blended)):
-        totals = _add_planned(statement, totals, sites, number, shares, out_kw)
+        totals = _add_planned(statement, totals, sites, number, shares, out)
     return totals
 
 
@@ -89,7 +96,7 @@ def _add_planned(
     sites: Sites,
     number: int,
     shares: Numbers,
-    out_kw: NDArray[np.float32],
+    out: SetPoints,
 ) -> Totals:
     """Blend what the exact programme planned for a site: energies, as everywhere, and the power that changes them so."""
     rows, step_h = sites.branches[number].rows, statement.coupling.step_h
@@ -99,19 +106,26 @@ def _add_planned(
         "discharge_efficiency": statement.assets.discharge_efficiency[rows, None],
     }
     share = shares[:, sites.bundle[number]]
-    plans = [(question, answers[number].power_kw) for question, answers in enumerate(sites.given)]
-    known = [(float(share[question]), power_kw) for question, power_kw in plans if power_kw is not None]
+    plans = [(float(share[question]), answers[number]) for question, answers in enumerate(sites.given)]
+    known = [(part, plan) for part, plan in plans if plan.power_kw is not None]
     if not any(part for part, _ in known):  # the mix follows only answers from before the programme took over
         known = [(1.0, known[-1][1])]
     whole, change_kw = sum(part for part, _ in known), np.zeros((rows.size, step_h.size))
-    for part, power_kw in known:
-        change_kw += part / whole * energy_after_step(0.0, power_kw, **physics)
+    for part, plan in known:
+        assert plan.power_kw is not None
+        change_kw += part / whole * energy_after_step(0.0, plan.power_kw, **physics)
+        if plan.held_kw is not None:
+            out.held_kw[:, rows] += (part / whole * plan.held_kw).astype(np.float32)
     blended_kw = power_for_energy_change(change_kw, **physics)
-    out_kw[rows] = blended_kw
+    out.power_kw[rows] = blended_kw
+    hold_what_fits(statement.population, rows, step_h, out)
     wear = statement.assets.wear_per_kwh[rows] * (np.maximum(-blended_kw, 0.0) @ step_h)
-    more = Totals(np.zeros_like(totals.power_kw), np.zeros_like(totals.wear))
+    more = statement.nothing()
     classes = statement.population.price_class[rows]
     np.add.at(more.power_kw, classes, blended_kw)
+    more.power_kw[statement.classes :] = out.series_kw(statement.population, rows, statement.classes)[
+        statement.classes :
+    ]
     np.add.at(more.wear, classes, wear)
     return totals.plus(more)
 
@@ -152,8 +166,12 @@ def plan_exactly(statement: Statement, rows: NDArray[np.int64], prices: Numbers)
                 None if reserve_kwh is None else reserve_kwh[here],
             ),
             computing=_computing(statement, computers, price - prices[classes[computers]]),
+            reserves=_products(statement, true, prices),
         )
     )
+    held_kw = np.zeros((len(statement.problem.reserves), rows.size, step_h.size))
+    for k, product in enumerate(statement.problem.reserves):
+        held_kw[k, statement.earner[rows] == 0] = plan.held_kw[product.product]
     power_kw = np.zeros((rows.size, step_h.size))
     power_kw[statement.earner[rows] == 0], power_kw[statement.earner[rows] > 0] = plan.power_kw, plan.computing_kw
     off = prices[classes[true]] - price  # where classes see different prices, the bound gives way by what that can make
@@ -161,9 +179,35 @@ def plan_exactly(statement: Statement, rows: NDArray[np.int64], prices: Numbers)
     slack = float(np.sum(np.abs(off) * most_kw[:, None] * step_h))
     return ExactAnswer(
         power_kw,
+        held_kw,
         plan.cost + float(np.sum(off * plan.power_kw * step_h)),
         plan.lower_bound - slack,
         plan.status is PlanStatus.BEST_EFFORT,
+    )
+
+
+def _products(
+    statement: Statement,
+    rows: NDArray[np.int64],
+    prices: Numbers,  # [series, step]
+) -> tuple[ReserveProduct, ...]:
+    """The products as some assets see them: at what they are worth now, in any amount."""
+    holding, problem = statement.population.holding, statement.problem
+    if holding is None:
+        return ()
+    worth = (
+        -prices[statement.classes :: statement.classes] * problem.horizon.step_h
+    )  # a product is worth the same to all
+    return tuple(
+        ReserveProduct(
+            product.product,
+            product.direction,
+            worth[k],
+            product.duration_h,
+            np.where(holding.is_open[k] & (worth[k] > 0), np.inf, 0.0),
+            participates=holding.may_hold[rows, k],
+        )
+        for k, product in enumerate(problem.reserves)
     )
 
 

@@ -13,9 +13,12 @@ from aggregator.core.dispatch.fleet.ladder import climb
 from aggregator.core.dispatch.fleet.misses import missed_group_limits, missed_needs, missed_rows
 from aggregator.core.dispatch.fleet.nested import plan_sites
 from aggregator.core.dispatch.fleet.replay import check_first_step, check_totals, replay
+from aggregator.core.dispatch.fleet.reserve_replay import check_reserves
+from aggregator.core.dispatch.fleet.reserve_rows import never_sold_cost, sold_kw
 from aggregator.core.dispatch.fleet.result import FleetPlan
 from aggregator.core.dispatch.fleet.statement import Statement, state
 from aggregator.core.dispatch.problem import DispatchProblem
+from aggregator.core.dispatch.promised_reserves import missed_reserves, reserve_cost
 from aggregator.core.dispatch.result import PlanStatus, relative_gap
 from common.horizon import Horizon
 from fleet.core.flexibility import FlexibleAssets
@@ -61,12 +64,16 @@ def solve_fleet(
         dispatch.power_kw[...] += statement.fixed_power_kw.astype(np.float32)
     widened = statement.widened
     replayed = replay(widened.problem, dispatch.power_kw, dispatch.given_way)
-    settled = _fixed_cost(statement)
+    settled = _fixed_cost(statement) + never_sold_cost(problem)
+    reserve_kw = sold_kw(problem, dispatch.held_kw)
     cost, lower_bound = dispatch.cost + settled, dispatch.lower_bound + settled
-    check_totals(cost, lower_bound, replayed, dispatch.missed_cost - widened.earned(dispatch.power_kw))
+    check_reserves(widened.problem, dispatch.power_kw, dispatch.held_kw, reserve_kw)
+    aside = dispatch.missed_cost - widened.earned(dispatch.power_kw) + reserve_cost(problem, reserve_kw)
+    check_totals(cost, lower_bound, replayed, aside)
     missed = (
         *missed_group_limits(widened.problem, dispatch),
         *missed_needs(widened.problem, replayed, dispatch.given_way),
+        *missed_reserves(problem, reserve_kw),
         *missed_rows(statement, dispatch),
     )
     return FleetPlan(
@@ -83,6 +90,10 @@ def solve_fleet(
         cpu_s=process_time() - cpu_s,
         missed=missed,
         status=PlanStatus.BEST_EFFORT if dispatch.given_way.any() else PlanStatus.WITHIN_GAP,
+        reserve_kw=reserve_kw,
+        held_kw={
+            product.product: dispatch.held_kw[k, : len(problem.assets)] for k, product in enumerate(problem.reserves)
+        },
     )
 
 

@@ -17,10 +17,17 @@ from numba import njit
 from numpy.typing import NDArray
 
 from aggregator.core.dispatch.fleet.arrays import AssetArrays, make_workspace
+from aggregator.core.dispatch.fleet.holding import Holding
+from aggregator.core.dispatch.fleet.holding_population import (
+    add_holding_responses,
+    keep_all_deliverable,
+    write_holding_blend,
+)
 from aggregator.core.dispatch.fleet.response import respond
 
 Numbers = NDArray[np.float64]
 SMALL = 2_000  # below this, handing the work to threads costs more than it saves
+SMALL_HOLDING = 16  # the same, where an answer takes a hundred times as long
 SHARES_PER_THREAD = 4
 
 Answer = TypeVar("Answer")
@@ -36,6 +43,8 @@ class Population:
         group: which profile each asset belongs to; a group lies within one class.
         weight: how many assets each of these stands for (a sample stands for more than itself).
         groups: number of groups.
+        holding: market reserves that the assets may hold; None for none. The prices of what they hold follow those of
+            power: series, class by class, and then product by product, class by class.
     """
 
     assets: AssetArrays
@@ -43,6 +52,7 @@ class Population:
     group: NDArray[np.int64]  # [asset]
     weight: Numbers  # [asset]
     groups: int
+    holding: Holding | None = None
 
     def __len__(self) -> int:
         return int(self.group.size)
@@ -55,7 +65,13 @@ class Population:
             price_class=self.price_class[rows],
             group=self.group[rows],
             weight=weight,
+            holding=None if self.holding is None else self.holding.select(rows),
         )
+
+    @property
+    def products(self) -> int:
+        """Number of reserve products."""
+        return 0 if self.holding is None else int(self.holding.up.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +79,45 @@ class Profiles:
     """What the groups do together in answer to one set of prices.
 
     Attributes:
-        power_kw: sum of the set-points.
-        cost: energy at its own price, and wear: what the group pays whatever the limits are worth.
+        series_kw: sum of the set-points, and of what is held of each product.
+        cost: energy at its own price, and wear, less the pay for reserves: whatever the limits are worth.
+        bound: no answers cost less at the prices that were asked; None where the answers are exact.
     """
 
-    power_kw: Numbers  # [group, step]
+    series_kw: Numbers  # [group, 1 + product, step]
     cost: Numbers  # [group]
+    bound: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SetPoints:
+    """What is written for every asset.
+
+    Attributes:
+        power_kw: its set-points.
+        held_kw: what it holds of every reserve product, deliverable on top of them.
+    """
+
+    power_kw: NDArray[np.float32]  # [asset, step]
+    held_kw: NDArray[np.float32]  # [product, asset, step]
+
+    @classmethod
+    def nothing(cls, population: Population, steps: int) -> SetPoints:
+        """Room for a population's."""
+        shape = (len(population), steps)
+        return cls(np.zeros(shape, dtype=np.float32), np.zeros((population.products, *shape), dtype=np.float32))
+
+    def power_kw_with(self, fixed_power_kw: Numbers | None) -> NDArray[np.float32]:  # [asset, step]
+        """The set-points, and what was fixed before."""
+        return self.power_kw if fixed_power_kw is None else self.power_kw + fixed_power_kw.astype(np.float32)
+
+    def series_kw(self, population: Population, rows: NDArray[np.int64], classes: int) -> Numbers:  # [series, step]
+        """Sums over some of the assets, by class, of power and then of each product."""
+        kind = population.price_class[rows]
+        inside = [rows[kind == one] for one in range(classes)]
+        return np.array(
+            [part[some].sum(axis=0, dtype=np.float64) for part in (self.power_kw, *self.held_kw) for some in inside]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,20 +125,20 @@ class Blend:
     """Convex combinations of responses: each group follows some of the remembered prices, each with its share.
 
     Attributes:
-        prices: remembered prices.
+        prices: remembered prices of every series.
         of_group: rows of `prices` that each group follows, the groups one after another.
         share: their shares, which add up to one in each group.
         starts: where each group's rows begin; one more entry marks the end.
     """
 
-    prices: Numbers  # [memory, class, step]
+    prices: Numbers  # [memory, series, step]
     of_group: NDArray[np.int64]  # [entry]
     share: Numbers  # [entry]
     starts: NDArray[np.int64]  # [group + 1]
 
 
 def make_blend(prices: Numbers, shares: Numbers) -> Blend:
-    """From remembered prices, [memory, class, step], and each group's shares in them, [memory, group]."""
+    """From remembered prices, [memory, series, step], and each group's shares in them, [memory, group]."""
     used = np.flatnonzero(shares.any(axis=1))
     groups, entries = np.nonzero(shares[used].T)
     starts = np.searchsorted(groups, np.arange(shares.shape[1] + 1)).astype(np.int64)
@@ -97,7 +146,7 @@ def make_blend(prices: Numbers, shares: Numbers) -> Blend:
 
 
 def join_blends(blends: list[Blend], shape: tuple[int, int]) -> Blend:
-    """One blend of the groups of several, numbered one after another; `shape` is (classes, steps)."""
+    """One blend of the groups of several, numbered one after another; `shape` is (series, steps)."""
     memories = np.cumsum([0] + [blend.prices.shape[0] for blend in blends])
     entries = np.cumsum([0] + [blend.of_group.size for blend in blends])
     parts = list(zip(blends, memories, entries, strict=False))
@@ -111,14 +160,14 @@ def join_blends(blends: list[Blend], shape: tuple[int, int]) -> Blend:
 
 @dataclass(frozen=True, eq=False)
 class Totals:
-    """What written set-points come to, by price class.
+    """What written set-points come to.
 
     Attributes:
-        power_kw: sum of the set-points.
-        wear: cost of wear.
+        power_kw: sum of the set-points, class by class, and then of what is held of each product.
+        wear: cost of wear, by class.
     """
 
-    power_kw: Numbers  # [class, step]
+    power_kw: Numbers  # [series, step]
     wear: Numbers  # [class]
 
     def plus(self, other: Totals) -> Totals:
@@ -132,16 +181,23 @@ def orders(prices: Numbers) -> NDArray[np.int64]:  # [..., step] -> [..., step]
 
 
 def profiles(
-    population: Population, prices: Numbers, own_price: Numbers, step_h: Numbers, *, burns: bool = False
+    population: Population,
+    prices: Numbers,
+    own_price: Numbers,
+    step_h: Numbers,
+    *,
+    burns: bool = False,
 ) -> Profiles:
     """Let every asset respond to the prices of its class.
 
     Args:
-        prices: what a kWh is worth in each step, the limits' share included. [class, step]
-        own_price: what a kWh costs by itself. [class, step]
+        prices: what a kWh is worth in each step, the limits' share included. [series, step]
+        own_price: what a kWh costs by itself. [series, step]
         burns: whether an asset may charge and discharge at once; see `response`.
     """
     ranked = orders(prices)
+    if population.holding is not None:
+        return _holding_profiles(population, population.holding, prices, ranked, own_price, step_h)
 
     def of_share(first: int, end: int) -> tuple[Numbers, Numbers]:
         power_kw, cost = np.zeros((population.groups, step_h.size)), np.zeros(population.groups)
@@ -152,14 +208,40 @@ def profiles(
         return power_kw, cost
 
     parts = on_threads(of_share, len(population))
-    return Profiles(np.sum([part[0] for part in parts], axis=0), np.sum([part[1] for part in parts], axis=0))
+    power_kw = np.sum([part[0] for part in parts], axis=0)
+    return Profiles(power_kw[:, None], np.sum([part[1] for part in parts], axis=0))
+
+
+def _holding_profiles(
+    population: Population,
+    holding: Holding,
+    prices: Numbers,
+    ranked: NDArray[np.int64],
+    own_price: Numbers,
+    step_h: Numbers,
+) -> Profiles:
+    def of_share(first: int, end: int) -> tuple[Numbers, Numbers, float]:
+        series_kw = np.zeros((population.groups, 1 + population.products, step_h.size))
+        cost = np.zeros(population.groups)
+        bound = add_holding_responses(
+            population.assets, holding, population.price_class, population.group, population.weight,
+            first, end, prices, ranked, own_price, step_h, series_kw, cost,
+        )  # fmt: skip
+        return series_kw, cost, bound
+
+    parts = on_threads(of_share, len(population), small=SMALL_HOLDING)
+    return Profiles(
+        np.sum([part[0] for part in parts], axis=0),
+        np.sum([part[1] for part in parts], axis=0),
+        float(sum(part[2] for part in parts)),
+    )
 
 
 def write_set_points(
     population: Population,
     blend: Blend,
     step_h: Numbers,
-    out_kw: NDArray[np.float32],  # [asset, step]
+    out: SetPoints,
     rows: NDArray[np.int64],
     draw: Numbers | None = None,  # [row], in [0, 1)
 ) -> Totals:
@@ -171,24 +253,43 @@ def write_set_points(
     """
     ranked = orders(blend.prices)
     drawn = np.full(rows.size, -1.0) if draw is None else draw
-    classes = blend.prices.shape[1]
+    classes = blend.prices.shape[1] // (1 + population.products)
+
+    def hold(first: int, end: int) -> Numbers:
+        assert population.holding is not None
+        wear = np.zeros(classes)
+        write_holding_blend(
+            population.assets, population.holding, population.price_class, population.group, rows, first, end,
+            blend.prices, ranked, blend.of_group, blend.share, blend.starts, drawn, step_h,
+            out.power_kw, out.held_kw, wear,
+        )  # fmt: skip
+        return wear
 
     def of_share(first: int, end: int) -> Totals:
         totals = Totals(np.zeros((classes, step_h.size)), np.zeros(classes))
         _write_blend(
             population.assets, population.price_class, population.group, rows, first, end, blend.prices, ranked,
-            blend.of_group, blend.share, blend.starts, drawn, step_h, out_kw,
+            blend.of_group, blend.share, blend.starts, drawn, step_h, out.power_kw,
             totals.power_kw, totals.wear,
         )  # fmt: skip
         return totals
 
+    if population.holding is not None:
+        wear = np.sum(on_threads(hold, rows.size, small=SMALL_HOLDING), axis=0)
+        return Totals(out.series_kw(population, rows, classes), wear)
     parts = on_threads(of_share, rows.size)
     return Totals(np.sum([part.power_kw for part in parts], axis=0), np.sum([part.wear for part in parts], axis=0))
 
 
-def on_threads(work: Callable[[int, int], Answer], count: int) -> list[Answer]:
+def hold_what_fits(population: Population, rows: NDArray[np.int64], step_h: Numbers, out: SetPoints) -> None:
+    """Scale what some assets hold down to what is deliverable on top of their set-points."""
+    if population.holding is not None:
+        keep_all_deliverable(population.assets, population.holding, rows, step_h, out.power_kw, out.held_kw)
+
+
+def on_threads(work: Callable[[int, int], Answer], count: int, *, small: int = SMALL) -> list[Answer]:
     threads = thread_count()
-    if count < SMALL or threads == 1:
+    if count < small or threads == 1:
         return [work(0, count)]
     bounds = np.linspace(0, count, threads * SHARES_PER_THREAD + 1).astype(int)
     return list(_pool(os.getpid()).map(work, bounds[:-1].tolist(), bounds[1:].tolist()))

@@ -20,6 +20,7 @@ from aggregator.core.dispatch.check import (
     power_at_energy,
 )
 from aggregator.core.dispatch.fleet.population import on_threads
+from aggregator.core.dispatch.preparation import play_out_fixed_power
 from aggregator.core.dispatch.problem import DispatchProblem, SiteLimits
 from fleet.core.flexibility import FlexibleAssets, most_reachable_kwh
 
@@ -123,7 +124,7 @@ def _slice(
     ceiling_kwh = np.maximum(assets.capacity_kwh[here], at_arrival_kwh)
     most_kw = assets.charge_kw[here]
     reach_kwh = np.minimum(ceiling_kwh, at_arrival_kwh + gain * most_kw * (usable @ step_h))
-    flat_out_kwh = _flat_out_along_curves_kwh(problem, here)
+    flat_out_kwh = _flat_out_kwh(problem, here, energy_kwh)
     if flat_out_kwh is not None:
         reach_kwh = flat_out_kwh[:, -1]
     needed_kwh = np.minimum(assets.required_kwh[here], reach_kwh)
@@ -216,11 +217,14 @@ def _beyond_curves(
             yield np.logical_or.reduce(signed_kw > allowed_kw + TOLERANCE_KW, axis=1), what
 
 
-def _flat_out_along_curves_kwh(problem: DispatchProblem, here: slice) -> Numbers | None:  # [asset, step]
-    """Energies when charging as hard as the battery takes; None where no asset has a charging curve."""
-    if problem.assets.charge_curve is None:
+def _flat_out_kwh(problem: DispatchProblem, here: slice, energy_kwh: Numbers) -> Numbers | None:  # [asset, step]
+    """Energies when charging as hard as the battery takes, after the fixed steps; None where neither is of any account."""
+    assets, horizon = problem.assets, problem.horizon
+    if assets.charge_curve is None and assets.fixed_power_kw is None:
         return None
-    return most_reachable_kwh(problem.assets.select(np.arange(here.start, here.stop)), problem.horizon)
+    free, _ = play_out_fixed_power(assets.select(np.arange(here.start, here.stop)), horizon)
+    is_fixed = np.arange(horizon.steps) < free.arrival_step[:, None]
+    return np.where(is_fixed, energy_kwh, most_reachable_kwh(free, horizon))
 
 
 def _plugged(assets: FlexibleAssets, here: slice, steps: int) -> NDArray[np.bool_]:  # [asset, step]

@@ -59,7 +59,7 @@ def respond(
     first, end = assets.arrival_step[row], assets.departure_step[row]
     if end <= first:
         return
-    _lay_out_limits(assets, row, price_per_kwh, step_h, burns, work)
+    lay_out_limits(assets, row, price_per_kwh, step_h, burns, work)
     tolerance = _RELATIVE_TOLERANCE * max(1.0, assets.ceiling_kwh[row])
     stack = work.stretches
     stack[0, 0], stack[1, 0] = first, end
@@ -86,7 +86,7 @@ def respond(
 
 
 @njit(nogil=True, cache=True)
-def _lay_out_limits(
+def lay_out_limits(
     assets: AssetArrays, row: int, price_per_kwh: Numbers, step_h: Numbers, burns: bool, work: Workspace
 ) -> None:
     first, end = assets.arrival_step[row], assets.departure_step[row]

@@ -26,6 +26,7 @@ class FleetPlan:
             them.
         rounds: how often prices were asked for.
         missed: every promise that is not kept.
+        reserve_kw: power sold to each reserve product; held_kw: which asset holds it, and that may be more.
     """
 
     asset_id: NDArray[Any]  # [asset]
@@ -43,3 +44,4 @@ class FleetPlan:
     status: PlanStatus = PlanStatus.WITHIN_GAP
     solver: str = "column-generation"
     reserve_kw: dict[str, Numbers] = field(default_factory=dict)  # product -> [step]
+    held_kw: dict[str, NDArray[np.float32]] = field(default_factory=dict)  # product -> [asset, step]

@@ -25,6 +25,7 @@ from aggregator.core.dispatch.fleet.answers import Answer, Crowd
 from aggregator.core.dispatch.fleet.coupling import Coupling
 from aggregator.core.dispatch.fleet.generation import Generation
 from aggregator.core.dispatch.fleet.population import Population, thread_count
+from aggregator.core.dispatch.fleet.reserve_rows import with_calls
 
 Numbers = NDArray[np.float64]
 
@@ -39,12 +40,14 @@ class ExactAnswer:
 
     Attributes:
         power_kw: of every asset of the site.
-        cost: energy and wear at the site's prices.
+        held_kw: what each holds of every reserve product.
+        cost: energy and wear, less the pay for reserves, at the site's prices.
         lower_bound: of that cost.
         gave_way: whether needs were given up to safety limits or the emergency reserve.
     """
 
     power_kw: Numbers  # [asset of the site, step]
+    held_kw: Numbers  # [product, asset of the site, step]
     cost: float
     lower_bound: float
     gave_way: bool
@@ -55,18 +58,19 @@ class SiteAnswer:
     """What a site does at some portfolio duals.
 
     Attributes:
-        class_kw: its power by price class.
+        class_kw: its power by price class, and what it holds of each product.
         cost: energy and wear at their own prices.
         bound: it cannot cost less, the duals' worth of its power included.
         shares: of each of its known answers, in each of its groups; None if the exact programme planned it.
         power_kw: what that programme planned; None otherwise.
     """
 
-    class_kw: Numbers  # [class, step]
+    class_kw: Numbers  # [series, step]
     cost: float
     bound: float
     shares: Numbers | None  # [memory, group]
     power_kw: Numbers | None  # [asset of the site, step]
+    held_kw: Numbers | None = None  # [product, asset of the site, step]
 
 
 @dataclass(eq=False)
@@ -76,16 +80,16 @@ class Branch:
     Attributes:
         rows: the site's assets in the fleet.
         crowd: the same assets, at the portfolio's prices of the last question.
-        exactly: plans the site by the exact programme at given prices, [class, step].
+        exactly: plans the site by the exact programme at given prices, [series, step].
         by_programme: whether it does; from the first where the site holds an emergency reserve, which is no sum of power.
         gave_way: whether that programme had to give up some driver's need.
     """
 
     rows: NDArray[np.int64]
     crowd: Crowd
-    own_price: Numbers  # [class, step]
+    own_price: Numbers  # [series, step]
     exactly: Callable[[NDArray[np.int64], Numbers], ExactAnswer]
-    prices: list[Numbers] = field(default_factory=list)  # that its known answers answered, [class, step] each
+    prices: list[Numbers] = field(default_factory=list)  # that its known answers answered, [series, step] each
     by_programme: bool = False
     gave_way: bool = False
 
@@ -94,7 +98,7 @@ class Branch:
         self.generation = Generation(self.crowd, self.crowd.coupling, np.zeros(self.crowd.coupling.lower_kw.shape))
 
     def answer(self, surcharge: Numbers, gap: float, like: Branch | None) -> SiteAnswer:
-        """The best that the site can do when the portfolio adds so much to the price of each class, [class, step].
+        """The best that the site can do when the portfolio adds so much to the price of each series, [series, step].
 
         `like` is a site that has just answered: a new one begins with what that one has learnt.
         """
@@ -104,35 +108,40 @@ class Branch:
             mix = self.generation.mix
             assert mix is not None
             shares = self.generation.shares()
-            group_kw = np.einsum("mg,mgt->gt", shares, np.array([one.block_kw[:, 0] for one in self.generation.known]))
+            group_kw = np.einsum("mg,mgqt->qgt", shares, np.array([one.series_kw for one in self.generation.known]))
             priced = float(np.sum(shares * np.array([one.cost for one in self.generation.known])))
             self.by_programme = mix.objective - priced > MISSED_COST * max(1.0, abs(priced))
         if self.by_programme:
             return self._exact_answer(surcharge)
         class_kw = np.zeros_like(self.own_price)
-        np.add.at(class_kw, self.crowd.group_class, group_kw)
+        for of_class, of_group in zip(self._by_class(class_kw), group_kw, strict=True):
+            np.add.at(of_class, self.crowd.group_class, of_group)
         cost = priced - float(np.sum(surcharge * class_kw * self.crowd.coupling.step_h))
         return SiteAnswer(class_kw, cost, self.generation.lower_bound, shares, None)
 
     @property
     def may_burn(self) -> bool:
         """Whether its best duals make some price negative."""
-        return not self.by_programme and bool(np.any(self.crowd.prices(self.generation.best_duals) < 0.0))
+        return not self.by_programme and self.crowd.may_burn(self.generation.best_duals)
 
     def proof(self, answer: SiteAnswer) -> float:
         """The lower bound of its last answer, against plans that burn energy too."""
         return self.crowd.bound(self.generation.best_duals) if self.may_burn else answer.bound
 
+    def _by_class(self, series: Numbers) -> Numbers:  # [series, step] -> [1 + product, class, step]
+        return series.reshape(1 + self.crowd.population.products, -1, series.shape[1])
+
     def _reprice(self, surcharge: Numbers) -> None:
         """Known answers cost step_h · Σ (new − old surcharge) · power more than they did."""
-        more = (surcharge - self.surcharge)[self.crowd.group_class] * self.crowd.coupling.step_h  # [group, step]
+        more = self._by_class(surcharge - self.surcharge)[:, self.crowd.group_class] * self.crowd.coupling.step_h
         self.surcharge = surcharge
         self.crowd = replace(self.crowd, own_price=self.own_price + surcharge)
         generation = self.generation
         generation.answers, generation.lower_bound = self.crowd, -np.inf
         if generation.known:
             generation.known = [
-                replace(one, cost=one.cost + np.sum(more * one.block_kw[:, 0], axis=1)) for one in generation.known
+                replace(one, cost=one.cost + np.sum(more * np.swapaxes(one.series_kw, 0, 1), axis=(0, 2)))
+                for one in generation.known
             ]
             generation.master.change_costs(np.array([one.cost for one in generation.known]))
 
@@ -147,9 +156,10 @@ class Branch:
         found = self.exactly(self.rows, self.own_price + surcharge)
         self.gave_way = found.gave_way
         class_kw = np.zeros_like(self.own_price)
-        np.add.at(class_kw, self.crowd.population.price_class, found.power_kw)
+        for of_class, of_asset in zip(self._by_class(class_kw), (found.power_kw, *found.held_kw), strict=True):
+            np.add.at(of_class, self.crowd.population.price_class, of_asset)
         worth = float(np.sum(surcharge * class_kw * self.crowd.coupling.step_h))
-        return SiteAnswer(class_kw, found.cost - worth, found.lower_bound, None, found.power_kw)
+        return SiteAnswer(class_kw, found.cost - worth, found.lower_bound, None, found.power_kw, found.held_kw)
 
 
 @dataclass(eq=False)
@@ -229,7 +239,7 @@ def _pool(process: int) -> ThreadPoolExecutor:
 
 def branches_of(
     population: Population,
-    own_price: Numbers,  # [class, step]
+    own_price: Numbers,  # [series, step]
     site_of: NDArray[np.int64],  # [asset], −1 for none
     limits: Coupling,  # one block for each site, members unused
     holds_reserve: NDArray[np.bool_],  # [site]
@@ -240,7 +250,10 @@ def branches_of(
     of = np.where((site_of >= 0) & np.append(limited, False)[site_of], site_of, -1)
     order = np.argsort(of, kind="stable")
     names, starts = np.unique(np.append(of, -1) if not of.size else of[order], return_index=True)
-    members = np.ones((1, own_price.shape[0]), dtype=np.bool_)
+    classes = own_price.shape[0] // (1 + population.products)
+    directions = np.zeros(0, dtype=np.bool_) if population.holding is None else population.holding.up
+    members = np.zeros((1, own_price.shape[0]))
+    members[:, :classes] = 1.0
     branches = []
     for name, rows in zip(names.tolist(), np.split(order, starts[1:]), strict=True):
         free = np.full((1, own_price.shape[1]), np.inf)
@@ -248,20 +261,24 @@ def branches_of(
         coupling = (
             Coupling(members, -free, free, 0 * limits.above_price[:1], 0 * limits.above_price[:1], limits.step_h)
             if name < 0
-            else Coupling(
-                members,
-                limits.lower_kw[part],
-                limits.upper_kw[part],
-                limits.below_price[part],
-                limits.above_price[part],
-                limits.step_h,
+            else with_calls(
+                Coupling(
+                    members,
+                    limits.lower_kw[part],
+                    limits.upper_kw[part],
+                    limits.below_price[part],
+                    limits.above_price[part],
+                    limits.step_h,
+                ),
+                directions,
+                classes,
             )
         )
         names_here, group = np.unique(population.group[rows], return_inverse=True)
         few = replace(population.select(rows, np.ones(rows.size)), group=group.astype(np.int64), groups=names_here.size)
-        classes = np.zeros(names_here.size, dtype=np.int64)
-        classes[group] = population.price_class[rows]
-        branch = Branch(rows, Crowd(few, coupling, own_price, classes), own_price, exactly)
+        group_class = np.zeros(names_here.size, dtype=np.int64)
+        group_class[group] = population.price_class[rows]
+        branch = Branch(rows, Crowd(few, coupling, own_price, group_class), own_price, exactly)
         branch.by_programme = name >= 0 and bool(holds_reserve[name])
         branches.append(branch)
     return branches

@@ -11,7 +11,9 @@ from aggregator.core.dispatch.fleet.arrays import AssetArrays
 from aggregator.core.dispatch.fleet.computers import WithComputers, with_computers
 from aggregator.core.dispatch.fleet.coupling import Coupling
 from aggregator.core.dispatch.fleet.curved import reach_along_curves
-from aggregator.core.dispatch.fleet.population import Population
+from aggregator.core.dispatch.fleet.holding import holding_of
+from aggregator.core.dispatch.fleet.population import Population, Totals
+from aggregator.core.dispatch.fleet.reserve_rows import market_limits, with_pay, with_products
 from aggregator.core.dispatch.preparation import play_out_fixed_power, sum_by_group
 from aggregator.core.dispatch.problem import DispatchProblem, EventTarget, SiteLimits, TargetDirection
 from common.errors import InvalidInput
@@ -32,7 +34,7 @@ class Statement:
         population: every asset, free of its fixed steps.
         coupling: the rows that tie them together.
         group_class: price class of every group.
-        own_price: of energy, by price class.
+        own_price: of energy, by price class; then of what is held of each reserve product, likewise.
         fixed_power_kw: what the assets do in steps that are no longer free; None for nothing.
         site_of: site (or grid node, where only those have limits) of every asset; −1 for none.
         site_limits: a block of hard limits for every site; None where no site is limited.
@@ -44,7 +46,7 @@ class Statement:
     population: Population
     coupling: Coupling
     group_class: NDArray[np.int64]  # [group]
-    own_price: Numbers  # [class, step]
+    own_price: Numbers  # [series, step]
     fixed_power_kw: Numbers | None  # [asset, step]
     site_of: NDArray[np.int64]  # [asset]
     site_limits: Coupling | None
@@ -55,6 +57,20 @@ class Statement:
     def earner(self) -> NDArray[np.int64]:  # [asset]
         """0 for true assets; see `WithComputers`."""
         return self.widened.earner
+
+    @property
+    def classes(self) -> int:
+        """Number of price classes."""
+        return int(self.own_price.shape[0]) // (1 + self.population.products)
+
+    @property
+    def power_rows(self) -> Coupling:
+        """The rows that tie set-points together, without those of reserve products."""
+        return self.coupling.part(slice(None, self.coupling.blocks - self.population.products))
+
+    def nothing(self) -> Totals:
+        """Totals before anything is written."""
+        return Totals(np.zeros(self.own_price.shape), np.zeros(self.classes))
 
 
 def state(given: DispatchProblem) -> Statement:
@@ -71,14 +87,19 @@ def state(given: DispatchProblem) -> Statement:
     price_class, class_earner, members, participates = _price_classes(problem, widened.earner)
     group, group_class = _groups(assets, price_class)
     population = Population(
-        asset_arrays(assets, problem.horizon.step_h), price_class, group, np.ones(len(assets)), group_class.size
+        asset_arrays(assets, problem.horizon.step_h),
+        price_class,
+        group,
+        np.ones(len(assets)),
+        group_class.size,
+        holding_of(problem, widened.earner == 0),
     )
     return Statement(
         problem,
         population,
-        _coupling(problem, members, participates, fixed_power_kw),
+        with_products(_coupling(problem, members, participates, fixed_power_kw), problem),
         group_class,
-        problem.price_per_kwh - widened.value_per_kwh[class_earner],
+        with_pay(problem.price_per_kwh - widened.value_per_kwh[class_earner], problem),
         fixed_power_kw,
         *_site_limits(problem, fixed_power_kw),
         assets,
@@ -103,7 +124,11 @@ def _site_limits(problem: DispatchProblem, fixed_power_kw: Numbers | None) -> tu
     base_kw = groups.base_load_kw
     if fixed_power_kw is not None:
         base_kw = base_kw + sum_by_group(fixed_power_kw, site_of, base_kw.shape[0])
-    dearest = max(1.0, float(np.abs(problem.price_per_kwh).max()), float(problem.missed_price_per_kwh.max()))
+    _, _, pay = market_limits(problem)
+    missed = [one.missed_price_per_kw for one in problem.reserves]
+    per_kwh = np.max([pay.max(initial=0.0), *missed]) / problem.horizon.step_h.min() if problem.reserves else 0.0
+    prices = np.abs(problem.price_per_kwh).max(), problem.missed_price_per_kwh.max(), per_kwh
+    dearest = max(1.0, *(float(price) for price in prices))
     price = np.full(base_kw.shape, HARD * dearest)
     return site_of, Coupling(
         np.ones((base_kw.shape[0], 1), dtype=np.bool_),
@@ -118,8 +143,9 @@ def _site_limits(problem: DispatchProblem, fixed_power_kw: Numbers | None) -> tu
 def reason_for_the_exact_programme(problem: DispatchProblem) -> str:
     """The field that only the exact programme plans; empty if there is none."""
     sites = problem.sites
+    curved = problem.assets.charge_curve is not None or problem.assets.discharge_curve is not None
     reasons = {
-        "reserves": bool(problem.reserves),
+        "reserves": bool(problem.reserves) and curved,
         "nodes": sites is not None and _limited(sites) and problem.nodes is not None and _limited(problem.nodes),
     }
     return next((field for field, present in reasons.items() if present), "")

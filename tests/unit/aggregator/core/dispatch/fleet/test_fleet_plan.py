@@ -15,8 +15,6 @@ from aggregator.core.dispatch import (
     MissKind,
     PlanCheckFailed,
     PlanStatus,
-    ReserveDirection,
-    ReserveProduct,
     SiteLimits,
     TargetDirection,
     solve,
@@ -144,10 +142,11 @@ def test_fixed_steps_stay_as_they_are():
 
 
 def test_what_only_the_exact_programme_plans_is_refused_by_name():
-    product = ReserveProduct("aFRR", ReserveDirection.UP, np.full(2, 0.1), 1.0, np.full(2, 5.0))
+    limits = SiteLimits.constant(["one", "two"], steps=2, import_limit_kw=5.0)
+    fleet = small.assets(count=3, steps=2, site_index=np.array([0, 0, 1]), node_index=np.array([0, 1, 1]))
     with pytest.raises(InvalidInput) as refused:
-        solve_fleet(small.problem(small.assets(steps=2), [0.1, 0.1], reserves=(product,)))
-    assert refused.value.field == "reserves"
+        solve_fleet(small.problem(fleet, [0.1, 0.1], sites=limits, nodes=limits))
+    assert refused.value.field == "nodes"
 
 
 def test_duals_of_an_earlier_plan_shorten_the_next():
