@@ -20,6 +20,8 @@ from aggregator.portal.views import (
     plans,
     public,
     settlement,
+    station_work,
+    stations,
 )
 
 app_name = "portal"
@@ -55,6 +57,24 @@ urlpatterns = [
     re_path(r"^ops/books/(?P<batch_id>\d{1,18})\.(?P<kind>csv|xml)$", books.batch_file, name="ops-books-file"),
     path("ops/plans/", plans.plan_list, name="ops-plans"),
     path("ops/plans/<int:plan_id>/", plans.plan_page, name="ops-plan"),
+    path("ops/stations/<path:identity>/reserve/", stations.reserve_evse, name="ops-station-reserve"),
+    path(
+        "ops/stations/<path:identity>/reservations/<int:reservation_id>/release/",
+        stations.give_up_reservation,
+        name="ops-station-release",
+    ),
+    path("ops/stations/<path:identity>/local-list/", stations.update_local_list, name="ops-station-list"),
+    path("ops/stations/<path:identity>/", stations.station_page, name="ops-station"),
+    path("ops/batches/", station_work.batch_list, name="ops-batches"),
+    path("ops/batches/<int:batch_id>/", station_work.batch_page, name="ops-batch"),
+    path("ops/batches/<int:batch_id>/cancel/", station_work.take_back_batch, name="ops-batch-cancel"),
+    path("ops/firmware/", station_work.campaign_list, name="ops-campaigns"),
+    path("ops/firmware/<int:campaign_id>/", station_work.campaign_page, name="ops-campaign"),
+    re_path(
+        r"^ops/firmware/(?P<campaign_id>\d{1,18})/(?P<order>start|stop)/$",
+        station_work.run_campaign,
+        name="ops-campaign-run",
+    ),
     path("ops/events/", events.event_list, name="ops-events"),
     path("ops/events/new/", events.new_event, name="ops-event-new"),
     path("ops/events/<int:event_id>/", events.event_page, name="ops-event"),
