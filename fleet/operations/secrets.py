@@ -19,6 +19,7 @@ from common.errors import InvalidInput
 from fleet.operations.broker_access import hash_broker_password
 
 GENERATED_BYTES = 24
+BROKER_FORM = "$7$"
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**14, 8, 1
 _SALT_BYTES = 16
 _DIGEST_BYTES = 32
@@ -68,7 +69,7 @@ def verify_secret(secret: str, stored: str) -> bool:
 
 
 def _expected_and_shown(secret: str, stored: str) -> tuple[bytes, bytes]:
-    if stored.startswith("$7$"):
+    if stored.startswith(BROKER_FORM):
         _, _, iterations, salt, digest = stored.split("$")
         return b64decode(digest), hashlib.pbkdf2_hmac("sha512", secret.encode(), b64decode(salt), int(iterations))
     scheme, *parts = stored.split("$")

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import DataError
 from websockets.asyncio.server import ServerConnection
@@ -23,6 +23,9 @@ from fleet.devices.ocpp.schemas import PayloadError
 from fleet.devices.ocpp.station import Station
 from fleet.devices.ocpp.tracing import Tracer
 from fleet.devices.ocpp.wire import V21, Frame, FrameError
+
+if TYPE_CHECKING:
+    from fleet.devices.ocpp.tunnel import TunnelSocket
 
 # A station that has not answered by then is not waited for; the command is tried again.
 CALL_TIMEOUT_S = 8.0
@@ -68,7 +71,7 @@ class StationConnection:
 
     def __init__(
         self,
-        websocket: ServerConnection,
+        websocket: ServerConnection | TunnelSocket,
         station: Station,
         *,
         handlers: Mapping[str, Handler],

@@ -27,6 +27,7 @@ from fleet.devices.ocpp.driver import OcppDriver, utc_now
 from fleet.devices.ocpp.encryption import EncryptionFiles, renew_certificate, server_context
 from fleet.devices.ocpp.station import GatewayTerms, Station
 from fleet.devices.ocpp.tracing import Tracer
+from fleet.devices.ocpp.tunnel import MqttTunnel, TunnelSocket
 from fleet.devices.ocpp.wire import SUBPROTOCOLS, V16, V21, V201
 from fleet.devices.ocpp.writer import GroupWriter, Work
 from fleet.operations.commands import resume_schedules
@@ -66,6 +67,7 @@ class OcppGateway:
         encrypted_port: of TLS; 0 takes a free one, see `encrypted_port` afterwards.
         behind_tls: the other port is reached through a proxy that ends TLS, and in no other way.
         allow_no_password: security profile 0, for demonstrations.
+        tunnel_url: of the MQTT broker, if this process also serves stations that speak OCPP through it.
         clock: gives the instant.
     """
 
@@ -81,6 +83,7 @@ class OcppGateway:
         encrypted_port: int = 0,
         behind_tls: bool = False,
         allow_no_password: bool = False,
+        tunnel_url: str = "",
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.identity = identity
@@ -96,6 +99,7 @@ class OcppGateway:
             self._logins, clock=clock, behind_tls=behind_tls, allow_no_password=allow_no_password
         )
         self._closing: set[asyncio.Task[None]] = set()
+        self._tunnel_url = tunnel_url
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Serve stations until `stop` is set. `ready` is called when the port is open."""
@@ -126,6 +130,11 @@ class OcppGateway:
             servers.append(await self._listen(self.encrypted_port, context))
             self.encrypted_port = servers[1].sockets[0].getsockname()[1]
             helpers.append(asyncio.create_task(renew_certificate(context, self._encryption)))
+        if self._tunnel_url:
+            tunnel = MqttTunnel(
+                broker_url=self._tunnel_url, session="v2g-ocpp-tunnel", serve=self._serve_station, database=self._logins
+            )
+            helpers.append(asyncio.create_task(tunnel.run()))
         ready()
         await stop.wait()
         await self._shut_down(servers, stop_delivery, delivering, helpers)
@@ -175,8 +184,8 @@ class OcppGateway:
             await self._logins.call(release_stations, gateway_identity=self.identity)
         self._logins.close()
 
-    async def _serve_station(self, websocket: ServerConnection) -> None:
-        charger: ChargerIdentity = websocket.charger  # type: ignore[attr-defined]
+    async def _serve_station(self, websocket: ServerConnection | TunnelSocket) -> None:
+        charger: ChargerIdentity = websocket.charger  # type: ignore[union-attr]
         if websocket.subprotocol is None:
             self._admission.log_stranger(charger.identity, f"offers none of {', '.join(SUBPROTOCOLS)}")
             await websocket.close(NO_COMMON_SUBPROTOCOL, f"speak one of {', '.join(SUBPROTOCOLS)}")
@@ -187,7 +196,9 @@ class OcppGateway:
         finally:
             self._disconnect(connection)
 
-    def _connect(self, websocket: ServerConnection, charger: ChargerIdentity, version: str) -> StationConnection:
+    def _connect(
+        self, websocket: ServerConnection | TunnelSocket, charger: ChargerIdentity, version: str
+    ) -> StationConnection:
         station = Station(charger, version, self.writer, self._terms, self._clock)
         connection = StationConnection(
             websocket,

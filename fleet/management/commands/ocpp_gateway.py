@@ -58,6 +58,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--allow-no-password", action="store_true", help="security profile 0; for demonstrations only"
         )
+        parser.add_argument(
+            "--mqtt-tunnel",
+            action="store_true",
+            help="also serve stations that speak OCPP through the MQTT broker (MQTT_URL); one process does",
+        )
         parser.add_argument("--no-trace", action="store_true", help="keep no trace of messages")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -76,6 +81,7 @@ class Command(BaseCommand):
             encrypted_port=options["tls_port"] or 0,
             behind_tls=options["behind_tls_proxy"],
             allow_no_password=options["allow_no_password"],
+            tunnel_url=settings.MQTT_URL if options["mqtt_tunnel"] else "",
         )
         uvloop.run(self._serve(gateway))
 

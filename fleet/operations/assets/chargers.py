@@ -12,7 +12,7 @@ from common.errors import InvalidInput
 from fleet.models import Asset, AssetKind, Charger, ChargerProtocol, Connector, Evse, Site
 from fleet.operations.assets.checks import find, registering, require_identity, require_not_negative, require_positive
 from fleet.operations.broker_access import check_identity, write_broker_credentials
-from fleet.operations.secrets import generate_secret, hash_broker_secret, hash_secret
+from fleet.operations.secrets import BROKER_FORM, generate_secret, hash_broker_secret, hash_secret
 
 LONGEST_CHARGER_IDENTITY = 48
 CHARGER_PROTOCOLS = tuple(ChargerProtocol.values)
@@ -120,7 +120,8 @@ def publish_broker_credentials(password_hashes: dict[str, str] | None = None) ->
     if not settings.MQTT_CREDENTIALS_FILE:
         return 0
     if password_hashes is None:
-        chargers = Charger.objects.filter(protocol=ChargerProtocol.MQTT)
+        # also OCPP stations that come through the broker: their password is kept in its form
+        chargers = Charger.objects.filter(password_hash__startswith=BROKER_FORM)
         password_hashes = dict(chargers.values_list("identity", "password_hash"))
     write_broker_credentials(settings.MQTT_CREDENTIALS_FILE, password_hashes)
     return len(password_hashes)
