@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from aggregator.models import User
 from fleet.core.der_control import CONTROL_TYPES
+from fleet.core.local_control import V2XMode
 from fleet.operations.goals import Wish
 from fleet.queries.portfolio import ModelChoice
 from grid.queries import ProgrammeView
@@ -234,3 +235,36 @@ class DerControlForm(PlainForm):
         if not isinstance(content, dict):
             raise forms.ValidationError(_("Give an object in braces."))
         return content
+
+
+class LocalControlForm(PlainForm):
+    """By which rule an EVSE departs from its schedules."""
+
+    evse = forms.IntegerField(label=_("EVSE"), min_value=1, initial=1)
+    mode = forms.ChoiceField(label=_("Mode of operation"), choices=[(mode, mode) for mode in V2XMode])
+    frequency_watt = forms.CharField(
+        label=_("Frequency curve"),
+        required=False,
+        help_text=_("Hertz and kW that the schedule's power changes by, such as 49.8:-8 50:0 50.2:8; + into the car."),
+    )
+    signal_watt = forms.CharField(
+        label=_("Signal curve"),
+        required=False,
+        help_text=_("aFRR signal and kW, such as -100:-5 0:0 100:5."),
+    )
+
+    def clean_frequency_watt(self) -> tuple[tuple[float, float], ...]:
+        """Points as numbers."""
+        return _curve(self.cleaned_data["frequency_watt"])
+
+    def clean_signal_watt(self) -> tuple[tuple[float, float], ...]:
+        """Points as numbers."""
+        return _curve(self.cleaned_data["signal_watt"])
+
+
+def _curve(text: str) -> tuple[tuple[float, float], ...]:
+    try:
+        points = [point.split(":") for point in text.split()]
+        return tuple((float(x), float(y)) for x, y in points)
+    except ValueError:
+        raise forms.ValidationError(_("Write points as x:y, with spaces between them.")) from None

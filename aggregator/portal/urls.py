@@ -45,6 +45,7 @@ urlpatterns = [
     path("ops/", live.live, name="ops-live"),
     path("ops/devices/", devices.device_list, name="ops-devices"),
     path("ops/devices/<path:identity>/der/", der.der_page, name="ops-der"),
+    path("ops/devices/<path:identity>/der/local/", der.set_local, name="ops-local-control"),
     path("ops/devices/<path:identity>/der/report/", der.ask_report, name="ops-der-report"),
     path("ops/devices/<path:identity>/der/<str:control_id>/clear/", der.clear, name="ops-der-clear"),
     path("ops/devices/<path:identity>/", devices.device_page, name="ops-device"),

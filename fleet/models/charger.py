@@ -60,6 +60,9 @@ class Evse(models.Model):
     max_discharge_kw = models.FloatField(default=0)
     min_charge_kw = models.FloatField(default=0, help_text="below it a station pauses: 6 A per phase in IEC 61851")
     fail_safe_kw = models.FloatField(default=0, help_text="what it falls back to when it hears nothing")
+    local_control = models.JSONField(
+        default=dict, blank=True, help_text="fleet.core.local_control: by which rule it departs from its schedules"
+    )
 
     class Meta:
         constraints = [

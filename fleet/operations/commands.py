@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
 
 from fleet.core.local_control import LocalControl, read_local_control
-from fleet.models import Asset, AssetKind, CommandKind, CommandState, DeviceCommand
+from fleet.models import Asset, AssetKind, CommandKind, CommandState, DeviceCommand, Evse
 from fleet.operations.changes import announce_change
 from fleet.operations.station_answers import apply_answers
 
@@ -103,10 +103,12 @@ def _check_schedule(schedule: PowerSchedule) -> None:
         raise ValueError(f"asset {schedule.asset_id}: valid_until must lie after starts_at")
 
 
-def _parameters(schedule: PowerSchedule) -> dict:
-    if schedule.control is None or schedule.control == LocalControl():
-        return {}
-    return {"local_control": schedule.control.to_json()}
+def _parameters(schedule: PowerSchedule, standing: Mapping[int, dict]) -> dict:
+    """A schedule's own rule, else the one that stands for its EVSE, which gives way where the car cannot follow it."""
+    if schedule.control is not None and schedule.control != LocalControl():
+        return {"local_control": schedule.control.to_json()}
+    rule = standing.get(schedule.asset_id)
+    return {"local_control": rule, "standing": True} if rule else {}
 
 
 @transaction.atomic
@@ -139,6 +141,8 @@ def queue_schedules(
     DeviceCommand.objects.filter(asset_id__in=asset_ids, kind=CommandKind.SET_POWER, state=CommandState.QUEUED).update(
         state=CommandState.SUPERSEDED, answered_at=now
     )
+    rules = Evse.objects.filter(asset_id__in=asset_ids).exclude(local_control={})
+    standing = dict(rules.values_list("asset_id", "local_control"))
     DeviceCommand.objects.bulk_create(
         [
             DeviceCommand(
@@ -149,7 +153,7 @@ def queue_schedules(
                 valid_until=schedule.valid_until,
                 offset_s=list(schedule.offset_s),
                 power_kw=list(schedule.power_kw),
-                parameters=_parameters(schedule),
+                parameters=_parameters(schedule, standing),
                 plan_id=plan_id,
                 grid_event_id=grid_event_id,
                 queued_at=now,
@@ -186,7 +190,9 @@ def resume_schedules(*, identity: str, now: datetime) -> int:
                     tuple(command.offset_s),
                     tuple(command.power_kw),
                     command.valid_until,
-                    read_local_control(command.parameters.get("local_control")),
+                    None
+                    if command.parameters.get("standing")
+                    else read_local_control(command.parameters.get("local_control")),
                 )
             ],
             now=now,

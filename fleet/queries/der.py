@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from fleet.models import DerAlarm, DerControl, DerControlState
+from fleet.core.local_control import LocalControl, read_local_control
+from fleet.models import DerAlarm, DerControl, DerControlState, Evse
 
 LIMIT_MAX_DISCHARGE = "LimitMaxDischarge"
 
@@ -62,6 +63,12 @@ def der_alarms(identity: str, *, limit: int = 50) -> list[DerAlarmView]:
         DerAlarmView(row.control_type, row.fault, row.extra, row.began_at, row.ended_at)
         for row in DerAlarm.objects.filter(charger__identity=identity)[:limit]
     ]
+
+
+def local_controls(identity: str) -> list[tuple[int, LocalControl]]:
+    """The rules that stand for a station's EVSEs, by their number; EVSEs without one are missing."""
+    rows = Evse.objects.filter(charger__identity=identity).exclude(local_control={}).order_by("number")
+    return [(row.number, read_local_control(row.local_control)) for row in rows]
 
 
 def discharge_fractions(*, charger_ids: Iterable[int], now: datetime) -> dict[int, float]:

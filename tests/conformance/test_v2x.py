@@ -17,6 +17,7 @@ from fleet.devices.ocpp import configuration, profiles
 from fleet.models import Asset, Charger, ChargingSession, DeviceCommand, Reading, Vehicle
 from fleet.operations.commands import PowerSchedule, queue_command, queue_schedules
 from fleet.operations.goals import charge_now, undo_charge_now
+from fleet.operations.local_control import set_local_control
 from fleet.operations.priority import end_priority
 from fleet.queries.assets import FlexibleAsset, fleet_snapshot
 from fleet.twin.faults import Fault
@@ -282,3 +283,24 @@ def test_a_limit_from_outside_is_planned_with(twin: TwinStation, place: Place, s
     eventually(lambda: snapshot(place).charge_kw == 6.0)
     twin.do("limit", limit_kw=None)
     eventually(lambda: snapshot(place).charge_kw == 11.0)
+
+
+def test_a_rule_that_stands_is_carried_by_every_schedule_until_it_is_taken_back(
+    twin: TwinStation, place: Place, session: ChargingSession
+) -> None:
+    tell(place, -2.0, for_s=600)
+    follows(twin, -2.0)
+    droop = LocalControl(V2XMode.LOCAL_FREQUENCY, frequency_watt=((49.8, -4.0), (50.0, 0.0), (50.2, 4.0)))
+    set_local_control(identity=place.identity, evse_number=1, control=droop, now=now())
+    twin.do("surround", frequency_hz=49.9)
+    follows(twin, -4.0)
+    tell(place, -5.0, for_s=600)
+    follows(twin, -7.0)
+    # a car that only charges is told the plain schedule
+    ChargingSession.objects.update(bidirectional=False)
+    assert tell(place, 6.0, for_s=600).state == "confirmed"
+    follows(twin, 6.0)
+    ChargingSession.objects.update(bidirectional=True)
+    set_local_control(identity=place.identity, evse_number=1, control=LocalControl(), now=now())
+    tell(place, -5.0, for_s=600)
+    follows(twin, -5.0)

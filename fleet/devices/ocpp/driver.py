@@ -222,6 +222,9 @@ def _terms(station: Station, evse: EvseIdentity, command: DueCommand) -> Profile
         control=control,
     )
     if control != LocalControl() and not terms.signed:
+        if command.parameters.get("standing"):
+            # the EVSE's rule waits for a car that can follow it
+            return replace(terms, control=LocalControl())
         raise LocalControlInvalid(
             f"This station does not do {control.mode} now.",
             field="local_control.mode",

@@ -8,7 +8,7 @@ from datetime import timedelta
 from django.test import Client
 from django.utils import timezone
 
-from fleet.models import Charger, DerControl, DeviceCommand
+from fleet.models import Charger, DerControl, DeviceCommand, Evse
 from fleet.operations.der import note_der_answer, record_der_alarm
 from tests.portal_world import World
 
@@ -68,3 +68,23 @@ def test_only_operators_and_only_stations_of_2_1(operator: Client, owner: Client
     assert owner.get(f"/ops/devices/{station(world)}/der/").status_code == 403
     other = Charger.objects.exclude(protocol="ocpp2.1").earliest("pk").identity
     assert operator.get(f"/ops/devices/{other}/der/").status_code == 404
+
+
+def test_a_rule_around_the_schedule_is_set_and_taken_back(operator: Client, world: World) -> None:
+    identity = station(world)
+    Evse.objects.filter(charger__identity=identity).update(max_discharge_kw=10)
+    address = f"/ops/devices/{identity}/der/"
+    rule = {"evse": 1, "mode": "LocalFrequency", "frequency_watt": "49.8:-8 50:0 50.2:8", "signal_watt": ""}
+    page = text_of(operator.post(f"{address}local/", rule, follow=True))
+    assert "The rule holds" in page and "LocalFrequency 49.8:-8.0 50.0:0.0 50.2:8.0" in page
+    assert Evse.objects.get(charger__identity=identity).local_control["mode"] == "LocalFrequency"
+    for wrong, said in (
+        ({"frequency_watt": "49.8"}, "Write points as x:y"),
+        ({"frequency_watt": "50:1"}, "needs a curve"),
+        ({"frequency_watt": "1:1 2:2"}, "in hertz"),
+        ({"evse": 9}, "has no EVSE 9"),
+    ):
+        response = operator.post(f"{address}local/", {**rule, **wrong})
+        assert response.status_code == 422 and said in text_of(response)
+    operator.post(f"{address}local/", {**rule, "mode": "CentralSetpoint", "frequency_watt": ""})
+    assert Evse.objects.get(charger__identity=identity).local_control == {}
