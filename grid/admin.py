@@ -17,6 +17,10 @@ from grid.models import (
     GridEvent,
     MarketAward,
     MarketProduct,
+    OpenAdrAnswer,
+    OpenAdrNotification,
+    OpenAdrSubscription,
+    OutsideVtn,
     PricePoint,
     PriceSeries,
     Programme,
@@ -184,3 +188,42 @@ class SettlementDisputeAdmin(ReadOnlyAdmin):
     list_select_related = ("event",)
     search_fields = ("=event__id", "raised_by", "reason")
     exclude = ("evidence",)
+
+
+@admin.register(OutsideVtn)
+class OutsideVtnAdmin(admin.ModelAdmin):
+    """Where the portfolio takes events of others, and how that goes. `join_vtn` adds one, with its checks."""
+
+    list_display = ("name", "ven_name", "transport", "enabled", "last_success_at", "failures", "last_error")
+    exclude = ("callback_token", "ven_id", "subscription_id", "scope")
+    readonly_fields = ("name", "base_url", "last_success_at", "due_at", "failures", "last_error")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+
+@admin.register(OpenAdrAnswer)
+class OpenAdrAnswerAdmin(ReadOnlyAdmin):
+    """What the portfolio answered to OpenADR events, and why."""
+
+    list_display = ("source", "revision", "payload_type", "starts_at", "asked_kw", "promised_kw", "state", "reason")
+    list_filter = ("state", "payload_type")
+    search_fields = ("source",)
+
+
+@admin.register(OpenAdrSubscription)
+class OpenAdrSubscriptionAdmin(ReadOnlyAdmin):
+    """Who is called; one that is broken waits until its client renews it. Its body holds a secret and is not shown."""
+
+    list_display = ("object_id", "client_name", "is_business_logic", "failing_since", "broken_at")
+    list_filter = ("is_business_logic",)
+    fields = list_display
+
+
+@admin.register(OpenAdrNotification)
+class OpenAdrNotificationAdmin(ReadOnlyAdmin):
+    """What is to be told, was told, or was given up."""
+
+    list_display = ("notification_id", "callback_url", "state", "attempts", "due_at", "last_error")
+    list_filter = ("state",)
+    fields = (*list_display, "topics", "created_at")

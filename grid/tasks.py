@@ -19,6 +19,7 @@ from grid.operations.openadr.notifications import (
     mark_delivered,
     mark_failed,
     put_back,
+    something_is_due,
 )
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,8 @@ def tidy_openadr() -> None:
 
 def request_delivery() -> None:
     """Have changes told once the transaction has committed. Without the task queue the clock's next stroke does it."""
+    if not something_is_due(now=timezone.now()):
+        return
     try:
         deliver_notifications.delay_on_commit()
     except OperationalError as error:

@@ -106,6 +106,11 @@ def claim_due(*, now: datetime) -> list[Delivery]:
     ]
 
 
+def something_is_due(*, now: datetime) -> bool:
+    """Whether anything waits to be told now."""
+    return OpenAdrNotification.objects.filter(state=NotificationState.WAITING, due_at__lte=now).exists()
+
+
 def mark_delivered(*, row_id: int) -> None:
     """It was told; its end point is well."""
     row = OpenAdrNotification.objects.filter(pk=row_id).first()
