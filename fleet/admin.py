@@ -19,6 +19,7 @@ from fleet.models import (
     DeviceCommand,
     EventStream,
     Evse,
+    FirmwareCampaign,
     GridNode,
     IdToken,
     Inverter,
@@ -33,6 +34,8 @@ from fleet.models import (
     Region,
     SignedMeterValue,
     Site,
+    StationCertificate,
+    StationEvent,
     Vehicle,
     VehicleGoal,
     VehicleModel,
@@ -262,6 +265,26 @@ class DeviceCommandAdmin(ReadOnlyAdmin):
     list_filter = ("state", "kind")
     list_select_related = ("asset",)
     search_fields = ("asset__identity",)
+
+
+@admin.register(StationCertificate)
+class StationCertificateAdmin(ReadOnlyAdmin):
+    list_display = ("charger", "use", "state", "serial_number", "requested_at", "expires_at")
+    list_filter = ("state",)
+    list_select_related = ("charger",)
+
+
+@admin.register(StationEvent)
+class StationEventAdmin(ReadOnlyAdmin):
+    list_display = ("charger", "kind", "name", "value", "occurred_at")
+    list_filter = ("kind",)
+    list_select_related = ("charger",)
+
+
+@admin.register(FirmwareCampaign)
+class FirmwareCampaignAdmin(ReadOnlyAdmin):
+    list_display = ("name", "vendor", "model", "firmware_version", "state", "created_by", "created_at")
+    list_filter = ("state",)
 
 
 @admin.register(Departure)

@@ -11,7 +11,7 @@ from celery.signals import beat_init
 from django.conf import settings
 
 from common.errors import PlatformError
-from fleet.operations.authority import load_authority
+from fleet.operations.authority import load_authority, renew_server_certificate
 from fleet.operations.capacity_tests import finish_capacity_tests, record_health_from_use
 from fleet.operations.certificates import renew_expiring_certificates, sign_waiting_requests
 from fleet.operations.compliance import judge_compliance
@@ -91,9 +91,17 @@ def advance_firmware_campaigns() -> None:
 
 @shared_task(name="fleet.renew_certificates")
 def renew_certificates() -> None:
-    """Ask stations whose certificates end soon for new requests."""
-    if settings.OCPP_CERTIFICATES:
-        renew_expiring_certificates(now=datetime.now(UTC))
+    """Ask stations whose certificates end soon for new requests, and renew the gateways' own in time."""
+    if not settings.OCPP_CERTIFICATES:
+        return
+    now = datetime.now(UTC)
+    renew_expiring_certificates(now=now)
+    try:
+        renew_server_certificate(
+            directory=Path(settings.OCPP_CERTIFICATES), passphrase=settings.OCPP_CA_PASSPHRASE, now=now
+        )
+    except (PlatformError, OSError) as error:
+        logger.error("the gateways' certificate cannot be renewed: %s", error)
 
 
 @shared_task(name="fleet.finish_capacity_tests")

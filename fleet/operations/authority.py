@@ -25,6 +25,7 @@ SERVER_CERTIFICATE = "server.pem"
 AUTHORITY_VALID = timedelta(days=3650)
 SERVER_VALID = timedelta(days=365)
 STATION_VALID = timedelta(days=365)
+RENEW_SERVER_BEFORE = timedelta(days=30)
 
 
 class NoAuthority(NotFound):
@@ -102,6 +103,24 @@ def issue_server_certificate(
     chain = key_text(key, "") + pem_of(certificate)
     write_secret(directory / SERVER_CERTIFICATE, chain)
     return certificate
+
+
+def renew_server_certificate(*, directory: Path, passphrase: str, now: datetime) -> bool:
+    """Make the gateways a new certificate for the same names when the old one ends within a month.
+
+    Returns whether that was so; False also where they have none, because nobody has said for which names.
+    """
+    expires_at = server_certificate_expires_at(directory)
+    if expires_at is None or expires_at > now + RENEW_SERVER_BEFORE:
+        return False
+    old = x509.load_pem_x509_certificate((directory / SERVER_CERTIFICATE).read_bytes())
+    names = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    given = [
+        *names.get_values_for_type(x509.DNSName),
+        *(str(address) for address in names.get_values_for_type(x509.IPAddress)),
+    ]
+    issue_server_certificate(directory=directory, passphrase=passphrase, names=given, now=now)
+    return True
 
 
 def server_certificate_expires_at(directory: Path) -> datetime | None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
-from fleet.models import Asset, AssetKind, Charger, ChargerProtocol, DeviceCommand, DeviceMessage, Pack
+from fleet.models import Asset, AssetKind, Charger, ChargerProtocol, DeviceCommand, Pack
 from fleet.queries.commands import StandingSchedule, standing_schedules
 from fleet.queries.departures import DepartureView, recent_departures
 from fleet.queries.state import AssetState, latest_states
 
 PAGE = 50
-MESSAGES_PER_PAGE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,35 +92,6 @@ class DeviceView:
     points: tuple[PointView, ...]
     traced_as: tuple[str, ...]
     der: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TraceFilter:
-    """What a trace is narrowed to; `before` (instant, identifier) is the last one seen."""
-
-    direction: str = ""
-    action: str = ""
-    message_id: str = ""
-    from_at: datetime | None = None
-    to_at: datetime | None = None
-    before: tuple[datetime, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TraceLine:
-    """One message with its answer."""
-
-    message_row_id: int
-    at: datetime
-    device_identity: str
-    direction: str
-    action: str
-    message_id: str
-    payload: object
-    result: str
-    reply_ms: float | None
-    command_id: int | None
-    plan_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,52 +292,6 @@ def _derating(pack: Pack) -> tuple[tuple[str, str], ...]:
         ("derated_discharge", f"{pack.discharge_fraction:.0%}"),
         ("derating_reason", pack.condition_reason),
     )
-
-
-def trace(
-    *, traced_as: Iterable[str], narrowed: TraceFilter, limit: int = MESSAGES_PER_PAGE
-) -> tuple[list[TraceLine], tuple[datetime, int] | None]:
-    """A device's messages, the newest first, and the key of the next page (None on the last)."""
-    rows = DeviceMessage.objects.filter(device_identity__in=list(traced_as))
-    if narrowed.direction:
-        rows = rows.filter(direction=narrowed.direction)
-    if narrowed.action:
-        rows = rows.filter(action__icontains=narrowed.action)
-    if narrowed.message_id:
-        rows = rows.filter(message_id=narrowed.message_id)
-    if narrowed.from_at is not None:
-        rows = rows.filter(at__gte=narrowed.from_at)
-    if narrowed.to_at is not None:
-        rows = rows.filter(at__lt=narrowed.to_at)
-    if narrowed.before is not None:
-        at, row_id = narrowed.before
-        rows = rows.filter(Q(at__lt=at) | Q(at=at, id__lt=row_id))
-    found = list(rows.order_by("-at", "-id")[: limit + 1])
-    shown = found[:limit]
-    plans = _plans_of([row.command_id for row in shown if row.command_id is not None])
-    lines = [
-        TraceLine(
-            row.id,
-            row.at,
-            row.device_identity,
-            row.direction,
-            row.action,
-            row.message_id,
-            row.payload,
-            row.result,
-            row.reply_ms,
-            row.command_id,
-            plans.get(row.command_id),
-        )
-        for row in shown
-    ]
-    return lines, (shown[-1].at, shown[-1].id) if len(found) > limit else None
-
-
-def _plans_of(command_ids: Sequence[int]) -> dict[int | None, int | None]:
-    if not command_ids:
-        return {}
-    return dict(DeviceCommand.objects.filter(pk__in=command_ids).values_list("pk", "plan_id"))
 
 
 def device_commands(

@@ -16,7 +16,8 @@ from django.views.decorators.http import require_safe
 from aggregator.portal.access import for_operator
 from aggregator.portal.pages import render_page
 from fleet.queries.commands import StandingSchedule
-from fleet.queries.devices import DeviceFilter, DeviceView, TraceFilter, device, device_commands, devices, trace
+from fleet.queries.devices import DeviceFilter, DeviceView, device, device_commands, devices
+from fleet.queries.trace import TraceFilter, trace
 
 TABS = ("state", "trace", "commands")
 LONGEST_CSV = 10_000
@@ -113,11 +114,12 @@ def _before(text: str) -> tuple[datetime, int] | None:
 
 
 def _trace(request: HttpRequest, found: DeviceView) -> HttpResponse:
-    given = {name: request.GET.get(name, "")[:64] for name in ("dir", "action", "id", "from", "to")}
+    given = {name: request.GET.get(name, "")[:64] for name in ("dir", "action", "id", "text", "from", "to")}
     narrowed = TraceFilter(
         direction=given["dir"] if given["dir"] in {"in", "out"} else "",
         action=given["action"].strip(),
         message_id=given["id"].strip(),
+        text=given["text"].strip(),
         from_at=_local_instant(given["from"], found.time_zone),
         to_at=_local_instant(given["to"], found.time_zone),
         before=_before(request.GET.get("before", "")),

@@ -25,6 +25,7 @@ from fleet.operations.authority import (
     issue_server_certificate,
     key_text,
     load_authority,
+    renew_server_certificate,
     write_secret,
 )
 from fleet.operations.certificates import (
@@ -293,6 +294,19 @@ def test_keys_that_others_can_read_are_refused(directory: Path) -> None:
         load_authority(directory=directory, passphrase=PASSPHRASE)
     with pytest.raises(KeyExposed):
         server_context(EncryptionFiles.of(directory))
+
+
+def test_the_server_certificate_is_renewed_in_its_last_month_for_the_same_names(directory: Path) -> None:
+    def shown() -> x509.Certificate:
+        return x509.load_pem_x509_certificate((directory / "server.pem").read_bytes())
+
+    first = shown()
+    given = {"directory": directory, "passphrase": PASSPHRASE}
+    assert not renew_server_certificate(**given, now=now() + timedelta(days=330))
+    assert renew_server_certificate(**given, now=now() + timedelta(days=340))
+    names = [each.extensions.get_extension_for_class(x509.SubjectAlternativeName).value for each in (first, shown())]
+    assert names[0] == names[1] and shown().not_valid_after_utc > first.not_valid_after_utc + timedelta(days=300)
+    assert not renew_server_certificate(directory=directory / "nowhere", passphrase="", now=now())
 
 
 def test_a_renewed_server_certificate_is_taken_up_without_a_restart(directory: Path) -> None:

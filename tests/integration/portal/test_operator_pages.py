@@ -173,6 +173,9 @@ def test_a_trace_is_filtered_paged_and_exported_as_filtered(operator: Client, wo
     profiles = trace_rows(operator, "dir=out&action=SetChargingProfile")
     assert len(profiles) == 30 and {row["result"] for row in profiles} == {"Accepted"}
     assert [row["message_id"] for row in trace_rows(operator, "id=m0007")] == ["m0007"]
+    assert len(trace_rows(operator, "text=evseid")) == 120
+    assert len(trace_rows(operator, "text=accepted")) == 30
+    assert trace_rows(operator, "text=idTag%25") == []
     local = (world.now - timedelta(seconds=95)).astimezone(timezone.get_fixed_timezone(540))
     recent = trace_rows(operator, f"from={local:%Y-%m-%dT%H:%M:%S}")
     assert len(recent) == 10 and recent[0]["message_id"] == "m0000"
