@@ -12,11 +12,14 @@ from grid.models import (
     AwardSettlementSlot,
     BaselineCheck,
     BaselineRule,
+    Certificate,
+    CreditProject,
     EmissionFactor,
     EmissionFactorSeries,
     GridEvent,
     MarketAward,
     MarketProduct,
+    MonitoringRecord,
     OpenAdrAnswer,
     OpenAdrNotification,
     OpenAdrSubscription,
@@ -28,6 +31,7 @@ from grid.models import (
     SettlementDispute,
     SettlementShare,
     SettlementStep,
+    SiteYear,
 )
 
 
@@ -227,3 +231,28 @@ class OpenAdrNotificationAdmin(ReadOnlyAdmin):
     list_display = ("notification_id", "callback_url", "state", "attempts", "due_at", "last_error")
     list_filter = ("state",)
     fields = (*list_display, "topics", "created_at")
+
+
+@admin.register(Certificate)
+class CertificateAdmin(ReadOnlyAdmin):
+    list_display = ("registry", "serial", "kind", "produced_from", "kwh", "holder", "retired_at", "retired_for")
+    list_filter = ("kind", "registry")
+    search_fields = ("serial", "holder", "retired_for")
+
+
+class MonitoringInline(admin.TabularInline):
+    model = MonitoringRecord
+    extra = 0
+    can_delete = False
+
+
+@admin.register(CreditProject)
+class CreditProjectAdmin(ReadOnlyAdmin):
+    list_display = ("code", "site_identity", "methodology", "approved", "starts_on", "ends_on")
+    inlines = (MonitoringInline,)
+
+
+@admin.register(SiteYear)
+class SiteYearAdmin(admin.ModelAdmin):
+    list_display = ("site_identity", "year", "verified_kg", "allowances_kg", "offsets_kg", "output", "energy_kwh")
+    search_fields = ("site_identity",)

@@ -32,7 +32,7 @@ class FigureSerializer(serializers.Serializer):
     """A number and the rule that it follows from."""
 
     name = serializers.CharField()
-    value = serializers.JSONField(allow_null=True, help_text="rounded amounts and energies as text")
+    value = serializers.JSONField(help_text="rounded amounts and energies as text")
     unit = serializers.CharField()
     origin = serializers.CharField()
 
@@ -50,7 +50,7 @@ class TableSerializer(serializers.Serializer):
 
     name = serializers.CharField()
     columns = ColumnSerializer(many=True)
-    rows = serializers.ListField(child=serializers.ListField(child=serializers.JSONField(allow_null=True)))
+    rows = serializers.ListField(child=serializers.ListField(child=serializers.JSONField()))
 
 
 class DocumentSerializer(serializers.Serializer):

@@ -48,6 +48,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "penalty": ("Penalty", "ペナルティ"),
     "payment": ("Payment", "支払額"),
     "avoided_co2_kg": ("CO2 avoided", "CO2削減量"),
+    "marginal_kg_per_kwh": ("Marginal factor", "限界排出係数"),
     "baseline_kw": ("Baseline", "ベースライン"),
     "metered_kw": ("Metered", "計量値"),
     "delivered_kw": ("Delivered", "制御量"),

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import fields
 from datetime import datetime
 
+import numpy as np
+
 from aggregator.core.documents import Column, Document, DocumentTable, Figure
-from grid.queries import EventView, SettlementView, event, settlement
+from grid.core.carbon import FactorCurve, factors_of_slots
+from grid.queries import EventView, SettlementView, emission_factors, event, settlement
 from grid.queries.awards import AwardNotFound, AwardSettlementView, AwardSlotView, award, latest_award_settlement
 from grid.queries.baseline_rules import BaselineRuleView, baseline_rule
 from grid.queries.programmes import programme_on
+from grid.queries.settlements import SettlementStepView
 
 TERMS = "programme terms"
 
@@ -32,7 +36,7 @@ def settlement_document(
         number=f"E-{event_id} r{settled.revision}",
         facts=_event_facts(found, settled, rule),
         totals=_event_totals(settled),
-        tables=(_event_slots(settled), *([_event_shares(settled)] if with_shares else [])),
+        tables=(_event_slots(settled, _marginal(found, settled)), *([_event_shares(settled)] if with_shares else [])),
         evidence={
             "rule_version": settled.rule_version,
             "evidence_sha256": settled.evidence_sha256,
@@ -79,7 +83,28 @@ def _event_totals(settled: SettlementView) -> tuple[Figure, ...]:
     )
 
 
-def _event_slots(settled: SettlementView) -> DocumentTable:
+def _marginal(found: EventView, settled: SettlementView) -> list[float | None]:
+    """The region's marginal factor of each slot; None where it has none."""
+    factors = emission_factors(
+        region_id=found.region_id, kind="marginal", starts_at=found.starts_at, ends_at=found.ends_at
+    )
+    if not factors:
+        return [None] * len(settled.steps)
+    curve = FactorCurve(
+        np.array([factor.starts_at.timestamp() for factor in factors]),
+        np.array([factor.ends_at.timestamp() for factor in factors]),
+        np.array([factor.kg_per_kwh for factor in factors]),
+    )
+    edges = [step.starts_at.timestamp() for step in settled.steps] + [found.ends_at.timestamp()]
+    return [None if np.isnan(kg) else float(kg) for kg in factors_of_slots(curve, edges)]
+
+
+def _avoided_kg(step: SettlementStepView, kg_per_kwh: float | None) -> float | None:
+    hours = (step.ends_at - step.starts_at).total_seconds() / 3600.0
+    return None if kg_per_kwh is None else round((step.baseline_kw - step.metered_kw) * hours * kg_per_kwh, 6)
+
+
+def _event_slots(settled: SettlementView, marginal: list[float | None]) -> DocumentTable:
     return DocumentTable(
         "slots",
         (
@@ -92,6 +117,8 @@ def _event_slots(settled: SettlementView) -> DocumentTable:
             Column("delivered_kwh", "kWh", "delivered_kw · h, rounded to a milliwatt-hour"),
             Column("imbalance_kwh", "kWh", "delivered_kwh − target_kw · h"),
             Column("payment", settled.currency, "energy less penalty of the slot"),
+            Column("marginal_kg_per_kwh", "kg CO2/kWh", "the region's marginal factor"),
+            Column("avoided_co2_kg", "kg CO2", "(baseline − metered) · h · marginal factor"),
         ),
         tuple(
             (
@@ -108,8 +135,10 @@ def _event_slots(settled: SettlementView) -> DocumentTable:
                     6,
                 ),
                 step.payment,
+                kg_per_kwh,
+                _avoided_kg(step, kg_per_kwh),
             )
-            for step in settled.steps
+            for step, kg_per_kwh in zip(settled.steps, marginal, strict=True)
         ),
     )
 

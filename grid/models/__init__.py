@@ -9,6 +9,14 @@ from grid.models.award import (
     MarketAward,
 )
 from grid.models.baseline_rule import BaselineCheck, BaselineKind, BaselineMethod, BaselineRule
+from grid.models.carbon import (
+    RENEWABLE_KINDS,
+    Certificate,
+    CertificateKind,
+    CreditProject,
+    MonitoringRecord,
+    SiteYear,
+)
 from grid.models.dispute import DisputeState, SettlementDispute
 from grid.models.event import EventDirection, EventState, GridEvent
 from grid.models.openadr import (
@@ -34,6 +42,7 @@ from grid.models.programme import Programme
 from grid.models.settlement import Settlement, SettlementShare, SettlementStep
 
 __all__ = [
+    "RENEWABLE_KINDS",
     "AnswerState",
     "Assessment",
     "AwardSettlement",
@@ -45,6 +54,9 @@ __all__ = [
     "BaselineKind",
     "BaselineMethod",
     "BaselineRule",
+    "Certificate",
+    "CertificateKind",
+    "CreditProject",
     "DisputeState",
     "EmissionFactor",
     "EmissionFactorSeries",
@@ -54,6 +66,7 @@ __all__ = [
     "GridEvent",
     "MarketAward",
     "MarketProduct",
+    "MonitoringRecord",
     "NotificationState",
     "OpenAdrAnswer",
     "OpenAdrBrokerLogin",
@@ -75,5 +88,6 @@ __all__ = [
     "SettlementDispute",
     "SettlementShare",
     "SettlementStep",
+    "SiteYear",
     "VtnTransport",
 ]

@@ -34,6 +34,7 @@ OPERATOR = [
     "/ops/events/{settled}/",
     "/ops/events/{settled}/settlement/",
     "/ops/books/",
+    "/ops/rewards/",
     "/ops/events/{running}/",
     "/ops/events/new/",
     "/ops/plans/",
