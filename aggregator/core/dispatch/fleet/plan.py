@@ -63,7 +63,8 @@ def solve_fleet(
     if statement.fixed_power_kw is not None:
         dispatch.power_kw[...] += statement.fixed_power_kw.astype(np.float32)
     widened = statement.widened
-    replayed = replay(widened.problem, dispatch.power_kw, dispatch.given_way)
+    given_way = dispatch.given_way | statement.gives_way
+    replayed = replay(widened.problem, dispatch.power_kw, given_way)
     settled = _fixed_cost(statement) + never_sold_cost(problem)
     reserve_kw = sold_kw(problem, dispatch.held_kw)
     cost, lower_bound = dispatch.cost + settled, dispatch.lower_bound + settled
@@ -72,7 +73,7 @@ def solve_fleet(
     check_totals(cost, lower_bound, replayed, aside)
     missed = (
         *missed_group_limits(widened.problem, dispatch),
-        *missed_needs(widened.problem, replayed, dispatch.given_way),
+        *missed_needs(widened.problem, replayed, given_way),
         *missed_reserves(problem, reserve_kw),
         *missed_rows(statement, dispatch),
     )
@@ -89,7 +90,7 @@ def solve_fleet(
         wall_s=perf_counter() - wall_s,
         cpu_s=process_time() - cpu_s,
         missed=missed,
-        status=PlanStatus.BEST_EFFORT if dispatch.given_way.any() else PlanStatus.WITHIN_GAP,
+        status=PlanStatus.BEST_EFFORT if given_way.any() else PlanStatus.WITHIN_GAP,
         reserve_kw=reserve_kw,
         held_kw={
             product.product: dispatch.held_kw[k, : len(problem.assets)] for k, product in enumerate(problem.reserves)

@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregator.core.dispatch.fleet.slack import NEGLIGIBLE_KW, present_power_kw
 from aggregator.core.dispatch.problem import ComputingLoad, DispatchProblem, EventTarget
 from fleet.core.flexibility import FlexibleAssets
 
 Numbers = NDArray[np.float64]
 DEFAULT_SIZE = 1_000
-NEGLIGIBLE_KW = 1e-6
 FIRM = 10.0  # what the sites leave is dearer to cross than anything else by this factor
 
 
@@ -83,10 +83,7 @@ def _room(
 ) -> Numbers:  # [step]
     """The most that all assets can do together for their sites' sake; infinite where no site holds anybody back."""
     sites, steps = room_kw.shape
-    change_kw = np.zeros((sites + 1, steps + 1))  # the last row is for assets at no site
-    np.add.at(change_kw, (group_of, assets.arrival_step), power_kw)
-    np.add.at(change_kw, (group_of, assets.departure_step), -power_kw)
-    present_kw = np.cumsum(change_kw, axis=1)[:, :steps]
+    present_kw = present_power_kw(power_kw, assets, group_of, sites, steps)
     within_kw = np.minimum(present_kw, np.concatenate([np.maximum(room_kw, 0.0), np.full((1, steps), np.inf)]))
     held_back = (within_kw < present_kw - NEGLIGIBLE_KW).any(axis=0)
     return np.where(held_back, within_kw.sum(axis=0), np.inf)

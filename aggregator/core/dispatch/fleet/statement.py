@@ -14,6 +14,7 @@ from aggregator.core.dispatch.fleet.curved import reach_along_curves
 from aggregator.core.dispatch.fleet.holding import holding_of
 from aggregator.core.dispatch.fleet.population import Population, Totals
 from aggregator.core.dispatch.fleet.reserve_rows import market_limits, with_pay, with_products
+from aggregator.core.dispatch.fleet.slack import without_slack
 from aggregator.core.dispatch.preparation import play_out_fixed_power, sum_by_group
 from aggregator.core.dispatch.problem import DispatchProblem, EventTarget, SiteLimits, TargetDirection
 from common.errors import InvalidInput
@@ -24,6 +25,7 @@ Numbers = NDArray[np.float64]
 DEPARTURE_BANDS, ARRIVAL_BANDS = 4, 2
 # A safety limit is dearer than anything else by this factor; what still crosses it contradicts a driver's need.
 HARD = 100.0
+NEGLIGIBLE_KWH = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +39,8 @@ class Statement:
         own_price: of energy, by price class; then of what is held of each reserve product, likewise.
         fixed_power_kw: what the assets do in steps that are no longer free; None for nothing.
         site_of: site (or grid node, where only those have limits) of every asset; −1 for none.
-        site_limits: a block of hard limits for every site; None where no site is limited.
+        site_limits: a block of hard limits for every site; None where no site's limits can hold anybody back.
+        gives_way: assets whose needs their site's limit leaves no power for, alone as they are there.
         assets: all assets, free of their fixed steps, the computers after them.
         widened: the problem as it is planned, with its computers among the assets.
     """
@@ -50,6 +53,7 @@ class Statement:
     fixed_power_kw: Numbers | None  # [asset, step]
     site_of: NDArray[np.int64]  # [asset]
     site_limits: Coupling | None
+    gives_way: NDArray[np.bool_]  # [asset]
     assets: FlexibleAssets
     widened: WithComputers
 
@@ -84,10 +88,20 @@ def state(given: DispatchProblem) -> Statement:
     assets, fixed_power_kw = problem.assets, None
     if assets.fixed_power_kw is not None:
         assets, fixed_power_kw = play_out_fixed_power(assets, problem.horizon)
+    site_of, site_limits = _site_limits(problem, fixed_power_kw)
+    arrays = asset_arrays(assets, problem.horizon.step_h)
+    gives_way = np.zeros(len(assets), dtype=np.bool_)
+    if site_limits is not None:
+        target_kwh = arrays.target_kwh
+        assets, site_limits = without_slack(assets, site_of, site_limits, alone=not problem.reserves)
+        arrays = asset_arrays(assets, problem.horizon.step_h)
+        gives_way = arrays.target_kwh < target_kwh - NEGLIGIBLE_KWH
+        if not site_limits.limited and not _holds_reserve(problem):
+            site_limits = None
     price_class, class_earner, members, participates = _price_classes(problem, widened.earner)
     group, group_class = _groups(assets, price_class)
     population = Population(
-        asset_arrays(assets, problem.horizon.step_h),
+        arrays,
         price_class,
         group,
         np.ones(len(assets)),
@@ -101,7 +115,9 @@ def state(given: DispatchProblem) -> Statement:
         group_class,
         with_pay(problem.price_per_kwh - widened.value_per_kwh[class_earner], problem),
         fixed_power_kw,
-        *_site_limits(problem, fixed_power_kw),
+        site_of,
+        site_limits,
+        gives_way,
         assets,
         widened,
     )
@@ -155,6 +171,15 @@ def _limited(groups: SiteLimits) -> bool:
     limits_kw, reserve_kwh = (groups.import_limit_kw, groups.export_limit_kw), groups.emergency_reserve_kwh
     return any(bool(np.isfinite(kw).any()) for kw in limits_kw) or (
         reserve_kwh is not None and bool(np.any(reserve_kwh > 0))
+    )
+
+
+def _holds_reserve(problem: DispatchProblem) -> bool:
+    groups, _ = limited_groups(problem)
+    return (
+        groups is not None
+        and groups.emergency_reserve_kwh is not None
+        and bool(np.any(groups.emergency_reserve_kwh > 0))
     )
 
 
