@@ -115,10 +115,7 @@ def renew_server_certificate(*, directory: Path, passphrase: str, now: datetime)
         return False
     old = x509.load_pem_x509_certificate((directory / SERVER_CERTIFICATE).read_bytes())
     names = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    given = [
-        *names.get_values_for_type(x509.DNSName),
-        *(str(address) for address in names.get_values_for_type(x509.IPAddress)),
-    ]
+    given = [str(name.value) for name in names]
     issue_server_certificate(directory=directory, passphrase=passphrase, names=given, now=now)
     return True
 
