@@ -104,7 +104,7 @@ class OpenAdrEvent(OpenAdrObject):
 class OpenAdrVen(OpenAdrObject):
     """A virtual end node. `created_by` is the operator that made it; empty: it enrolled itself."""
 
-    client_id = models.CharField(max_length=LONGEST_CLIENT_ID, db_index=True)
+    client_id = models.TextField(db_index=True)
     created_by = models.CharField(max_length=LONGEST_CLIENT_ID, blank=True)
     ven_name = models.TextField()
     targets = targets_field()
@@ -117,7 +117,7 @@ class OpenAdrResource(OpenAdrObject):
     """A device or group of devices behind a virtual end node."""
 
     ven = models.ForeignKey(OpenAdrVen, on_delete=models.CASCADE, related_name="resources")
-    client_id = models.CharField(max_length=LONGEST_CLIENT_ID, db_index=True)
+    client_id = models.TextField(db_index=True)
     resource_name = models.TextField()
     targets = targets_field()
 

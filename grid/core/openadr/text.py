@@ -3,6 +3,7 @@
 import re
 
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff\\\\]")
+_ESCAPE = re.compile(r"\\u([0-9a-f]{4})")
 
 
 def storable(text: str) -> str:
@@ -11,3 +12,8 @@ def storable(text: str) -> str:
     JSON allows them all in names, PostgreSQL does not.
     """
     return _NOT_STORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def as_sent(text: str) -> str:
+    """The text that `storable` was given."""
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)

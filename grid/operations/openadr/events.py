@@ -13,7 +13,7 @@ from grid.models import OpenAdrEvent, OpenAdrProgram
 from grid.operations.openadr.answers import withdraw_answers
 from grid.operations.openadr.notifications import announce
 from grid.operations.openadr.recording import content, stored_targets, unknown
-from grid.queries.openadr.objects import Caller, not_found
+from grid.queries.openadr.objects import Caller, not_found, visible_row
 from grid.queries.openadr.representations import represent
 
 
@@ -38,8 +38,11 @@ def update_event(*, caller: Caller, event_id: str, body: Mapping[str, Any], now:
         ObjectNotFound: the operator has no such event.
         UnknownReference: the operator has no such programme.
     """
+    visible_row(caller, OpenAdrEvent, event_id)
+    # the programme before the event, as whoever changes a programme holds them: two that wait for each other never end
+    program = _program(caller, body)
     row = _own(caller, event_id)
-    row.program = _program(caller, body)
+    row.program = program
     row.revision += 1
     _write(row, body, now)
     announce(row, "UPDATE", now=now)

@@ -35,7 +35,7 @@ def create_ven(*, caller: Caller, body: Mapping[str, Any], now: datetime) -> dic
     """
     _check_writer(caller, body, "VEN_REQUEST")
     row = OpenAdrVen(
-        client_id=body["clientID"] if caller.is_business_logic else caller.client_id,
+        client_id=storable(body["clientID"]) if caller.is_business_logic else caller.client_id,
         created_by=caller.client_id if caller.is_business_logic else "",
         created_at=now,
     )
@@ -56,7 +56,7 @@ def update_ven(*, caller: Caller, ven_id: str, body: Mapping[str, Any], now: dat
         raise not_found(ven_id)
     _check_writer(caller, body, "VEN_REQUEST")
     if caller.is_business_logic:
-        row.client_id = body["clientID"]
+        row.client_id = storable(body["clientID"])
         row.resources.update(client_id=row.client_id)
     _write_ven(row, caller, body, now)
     announce(row, "UPDATE", now=now)
@@ -91,8 +91,9 @@ def create_resource(*, caller: Caller, body: Mapping[str, Any], now: datetime) -
         ForeignResource: the node belongs to another client.
         NameTaken: the node has a resource of that name.
     """
+    _check_writer(caller, body, "RESOURCE_REQUEST")
     row = OpenAdrResource(created_at=now)
-    _write_resource(row, caller, body, now)
+    _write_resource(row, _held_ven(caller, body), caller, body, now)
     announce(row, "CREATE", now=now)
     return represent(row)
 
@@ -104,10 +105,15 @@ def update_resource(*, caller: Caller, resource_id: str, body: Mapping[str, Any]
     Raises:
         ObjectNotFound, WrongRepresentation, ForeignResource, NameTaken: as in `create_resource`.
     """
+    if not visible_resources(caller).filter(object_id=resource_id).exists():
+        raise not_found(resource_id)
+    _check_writer(caller, body, "RESOURCE_REQUEST")
+    # the node before the resource, as whoever changes a node holds them: two that wait for each other never end
+    ven = _held_ven(caller, body)
     row = visible_resources(caller).select_for_update(of=("self",)).filter(object_id=resource_id).first()
     if row is None:
         raise not_found(resource_id)
-    _write_resource(row, caller, body, now)
+    _write_resource(row, ven, caller, body, now)
     announce(row, "UPDATE", now=now)
     return represent(row)
 
@@ -135,12 +141,17 @@ def _write_ven(row: OpenAdrVen, caller: Caller, body: Mapping[str, Any], now: da
         row.save()
 
 
-def _write_resource(row: OpenAdrResource, caller: Caller, body: Mapping[str, Any], now: datetime) -> None:
-    _check_writer(caller, body, "RESOURCE_REQUEST")
+def _held_ven(caller: Caller, body: Mapping[str, Any]) -> OpenAdrVen:
     ven = visible_vens(caller).select_for_update(no_key=True).filter(object_id=body["venID"]).first()
     if ven is None:
         raise not_found(body["venID"])
-    if caller.is_business_logic and body["clientID"] != ven.client_id:
+    return ven
+
+
+def _write_resource(
+    row: OpenAdrResource, ven: OpenAdrVen, caller: Caller, body: Mapping[str, Any], now: datetime
+) -> None:
+    if caller.is_business_logic and storable(body["clientID"]) != ven.client_id:
         raise ForeignResource(
             "The node of this resource belongs to another client.",
             field="clientID",

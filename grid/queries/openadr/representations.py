@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from grid.core.openadr.privacy import Ownership
-from grid.core.openadr.text import storable
+from grid.core.openadr.text import as_sent, storable
 from grid.models import (
     OpenAdrEvent,
     OpenAdrProgram,
@@ -39,7 +39,7 @@ def represent(row: AnyObject, *, shown: Set[str] | None = None, reader_client_id
     if shown is not None and body.get("targets"):
         body["targets"] = [target for target in body["targets"] if storable(target) in shown]
     if not isinstance(row, OpenAdrProgram | OpenAdrEvent):
-        body["clientID"] = row.client_id
+        body["clientID"] = as_sent(row.client_id)
     if isinstance(row, OpenAdrSubscription) and reader_client_id != row.client_id:
         body["objectOperations"] = [{**entry, "bearerToken": None} for entry in body["objectOperations"]]
     return {

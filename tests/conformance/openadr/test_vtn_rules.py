@@ -155,6 +155,8 @@ class TestObjects:
         read = operator("GET", f"/programs/{made['id']}").json()
         assert read["programName"] == name and operator.ids("/programs", targets="\\") == []
         assert operator("POST", "/programs", {"programName": name}).status_code == 409
+        ven = operator.make("/vens", objectType="BL_VEN_REQUEST", clientID=name, venName=name)
+        assert ven["clientID"] == name and operator("GET", f"/vens/{ven['id']}").json() == ven
 
     def test_every_representation_has_the_shape_that_is_described(self, operator: Party, node: Party) -> None:
         program = operator.make("/programs", programName="a", targets=None, attributes=[{"type": "X", "values": [1]}])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grid.core.openadr.privacy import Ownership, Reader, shown_targets
-from grid.core.openadr.text import storable
+from grid.core.openadr.text import as_sent, storable
 from grid.core.openadr.topics import branch, operation_topics, topics_of_change
 
 targets = st.frozensets(st.sampled_from("abcd"), max_size=4)
@@ -46,6 +46,7 @@ def test_storable_text_keeps_texts_apart(one: str, other: str) -> None:
     assert (storable(one) == storable(other)) == (one == other)
     assert "\x00" not in storable(one)
     storable(one).encode()
+    assert as_sent(storable(one)) == one
 
 
 def test_every_topic_of_a_change_is_one_that_was_told() -> None:
