@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +14,45 @@ from common.units import SECONDS_PER_HOUR
 # Bits of `Reading.flags`. A flagged reading is kept as it came and not used for settlement.
 REGISTER_WENT_BACK = 1
 POWER_BEYOND_LIMITS = 2
+REGISTER_JUMPED = 4
+CLOCK_UNSURE = 8
 
 # Meters and converters overshoot: a set-point at the limit is not a fault.
 _POWER_TOLERANCE_FRACTION = 0.10
 _POWER_TOLERANCE_KW = 0.5
 # Registers pass through floats on their way; a thousandth of a watt-hour back is no step back.
 REGISTER_TOLERANCE_KWH = 1e-6
+# Some registers count in whole kilowatt-hours, and some clocks are a little off.
+_REGISTER_STEP_KWH = 1.0
+# of an asset whose largest power is not known; finite, because no time at all times it is nothing
+NO_LIMIT_KW = 1e12
+
+
+def most_energy_kwh(seconds: NDArray[np.float64] | float, largest_kw: NDArray[np.float64] | float) -> Any:
+    """How far a register can have moved in a time: at 110 % of the largest power, and by a step of a coarse register."""
+    return largest_kw * (1 + _POWER_TOLERANCE_FRACTION) * seconds / SECONDS_PER_HOUR + _REGISTER_STEP_KWH
+
+
+def register_flag(
+    value_kwh: float, at_s: float, *, before: Sequence[tuple[float, float]], largest_kw: float | None
+) -> int:
+    """What is wrong with a register's value: it went back, or moved further than it can have; 0 for nothing.
+
+    Args:
+        before: earlier values with their instants (kWh, s): the last one, and the last one that was sound. A value that
+            follows from either is sound: after an exchange of the meter one reading is flagged, not all, and after a
+            spike none but the spike.
+        largest_kw: None where it is not known.
+    """
+    flag = 0
+    for earlier_kwh, earlier_s in before:
+        if value_kwh < earlier_kwh - REGISTER_TOLERANCE_KWH:
+            flag = REGISTER_WENT_BACK
+        elif largest_kw is not None and value_kwh - earlier_kwh > most_energy_kwh(at_s - earlier_s, largest_kw):
+            flag = REGISTER_JUMPED
+        else:
+            return 0
+    return flag
 
 
 def power_is_beyond_limits(power_kw: float, *, max_charge_kw: float, max_discharge_kw: float) -> bool:
@@ -42,12 +77,13 @@ def energy_in_slots(
     power_kw: NDArray[np.float64],
     boundary_s: NDArray[np.float64],
     longest_gap_s: float,
+    largest_kw: float = NO_LIMIT_KW,
 ) -> SlotEnergy:
     """Energy into the asset in each slot, positive for import.
 
     From the registers (import − export) interpolated linearly at the slots' boundaries; where a boundary has no two
-    register values around it within `longest_gap_s`, or a register went back within the slot, from the trapezoids of
-    the power, if that is without such gaps.
+    register values around it within `longest_gap_s`, or a register went back or jumped within the slot, from the
+    trapezoids of the power, if that is without such gaps.
 
     Args:
         measured_s: seconds on any clock, strictly increasing  # [reading]
@@ -56,8 +92,9 @@ def energy_in_slots(
         power_kw: signed power, NaN where the reading has none  # [reading]
         boundary_s: the slots' starts and the last one's end, on the same clock, strictly increasing  # [slot + 1]
         longest_gap_s: readings further apart than this say nothing about the time between them.
+        largest_kw: what the asset can draw or give; a register that moved further than that was exchanged.
     """
-    by_register = _from_register(measured_s, import_kwh, export_kwh, boundary_s, longest_gap_s)
+    by_register = _from_register(measured_s, import_kwh, export_kwh, boundary_s, longest_gap_s, largest_kw)
     if by_register.complete.all():
         return by_register
     by_power = _from_power(measured_s, power_kw, boundary_s, longest_gap_s)
@@ -72,6 +109,7 @@ def _from_register(
     export_kwh: NDArray[np.float64],
     boundary_s: NDArray[np.float64],
     longest_gap_s: float,
+    largest_kw: float,
 ) -> SlotEnergy:
     imported = np.zeros_like(import_kwh) if np.isnan(import_kwh).all() else import_kwh
     exported = np.zeros_like(export_kwh) if np.isnan(export_kwh).all() else export_kwh
@@ -80,9 +118,9 @@ def _from_register(
     times, values = measured_s[known], (imported - exported)[known]
     if times.size == 0:
         return _nothing(boundary_s)
-    # a register that went back was exchanged or reset: what lies before says nothing about what lies after
-    went_back = np.minimum(np.diff(imported[known]), np.diff(exported[known])) < -REGISTER_TOLERANCE_KWH
-    breaks = np.concatenate(([0], np.cumsum(went_back)))
+    # a register that went back or jumped was exchanged or reset: what lies before says nothing about what lies after
+    broken = _broken(np.diff(times), np.diff(imported[known]), np.diff(exported[known]), largest_kw)
+    breaks = np.concatenate(([0], np.cumsum(broken)))
     before, after = _neighbours(times, boundary_s)
     inside = (before >= 0) & (after < times.size)
     gap_s = times[np.minimum(after, times.size - 1)] - times[np.maximum(before, 0)]
@@ -117,6 +155,18 @@ def _from_power(
     return SlotEnergy(np.where(complete, net_kwh, 0.0), complete)
 
 
+def _broken(
+    seconds: NDArray[np.float64],
+    import_kwh: NDArray[np.float64],
+    export_kwh: NDArray[np.float64],
+    largest_kw: NDArray[np.float64] | float,
+) -> NDArray[np.bool_]:
+    """Where registers moved between two readings as they cannot have: backwards, or too far."""
+    went_back = np.minimum(import_kwh, export_kwh) < -REGISTER_TOLERANCE_KWH
+    jumped: NDArray[np.bool_] = np.maximum(import_kwh, export_kwh) > most_energy_kwh(seconds, largest_kw)
+    return went_back | jumped
+
+
 def _neighbours(
     times: NDArray[np.float64], boundary_s: NDArray[np.float64]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -139,6 +189,7 @@ def energy_of_many(
     assets: int,
     boundary_s: NDArray[np.float64],
     longest_gap_s: float,
+    largest_kw: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:  # [asset, slot], [asset, slot]
     """`energy_in_slots` of many assets at once: (net_kwh, complete).
 
@@ -149,7 +200,9 @@ def energy_of_many(
         asset: which row of the result each reading belongs to, ascending, and by time within an asset  # [reading]
         measured_s, import_kwh, export_kwh, power_kw: as for `energy_in_slots`  # [reading]
         assets: number of rows of the result.
+        largest_kw: what each asset can draw or give; None for no limit  # [asset]
     """
+    largest = np.full(assets, NO_LIMIT_KW) if largest_kw is None else largest_kw
     slots = boundary_s.size - 1
     net_kwh, complete = np.zeros((assets, slots)), np.zeros((assets, slots), dtype=np.bool_)
     if measured_s.size == 0:
@@ -161,7 +214,7 @@ def energy_of_many(
     known = ~(np.isnan(imported) | np.isnan(exported) | (np.isnan(import_kwh) & np.isnan(export_kwh)))
     if known.any():
         net_kwh, complete = _registers_of_many(
-            asset[known], measured_s[known], imported[known], exported[known], assets, boundary_s, longest_gap_s
+            asset[known], measured_s[known], imported[known], exported[known], largest, boundary_s, longest_gap_s
         )
     ends = np.append(starts[1:], asset.size)
     for start, end in zip(starts, ends, strict=True):
@@ -174,6 +227,7 @@ def energy_of_many(
                 power_kw=power_kw[start:end],
                 boundary_s=boundary_s,
                 longest_gap_s=longest_gap_s,
+                largest_kw=float(largest[row]),
             )
             net_kwh[row], complete[row] = alone.net_kwh, alone.complete
     return net_kwh, complete
@@ -191,11 +245,12 @@ def _registers_of_many(
     times: NDArray[np.float64],
     imported: NDArray[np.float64],
     exported: NDArray[np.float64],
-    assets: int,
+    largest_kw: NDArray[np.float64],
     boundary_s: NDArray[np.float64],
     longest_gap_s: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """`_from_register` of many assets; every reading given has a value."""
+    assets = largest_kw.size
     # whole microseconds, as clocks are kept: the sum of an asset's place and a time must not lose digits
     origin_s = min(times.min(), boundary_s[0])
     span_us = round(float(max(times.max(), boundary_s[-1]) - origin_s) * 1e6) + 2
@@ -209,8 +264,8 @@ def _registers_of_many(
     gap_s = times[high] - times[low]
     certain = inside & (gap_s <= longest_gap_s)
     same_asset = np.diff(asset) == 0
-    went_back = same_asset & (np.minimum(np.diff(imported), np.diff(exported)) < -REGISTER_TOLERANCE_KWH)
-    breaks = np.concatenate(([0], np.cumsum(went_back)))
+    broken = same_asset & _broken(np.diff(times), np.diff(imported), np.diff(exported), largest_kw[asset[1:]])
+    breaks = np.concatenate(([0], np.cumsum(broken)))
     complete = certain[:, :-1] & certain[:, 1:] & (breaks[low[:, :-1]] == breaks[high[:, 1:]])
     values = imported - exported
     slope = np.divide(values[high] - values[low], gap_s, out=np.zeros(wanted.shape), where=gap_s > 0)

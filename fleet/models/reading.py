@@ -8,7 +8,8 @@ class Reading(models.Model):
 
     `power_kw` is signed (+ into the asset), as is `setpoint_kw`, what the device says that it follows; the registers only
     grow. `soc_fraction` and `temperature_c` where known.
-    `flags` is a bit set: 1 register went back, 2 power beyond the asset's limits (kept, not used for settlement).
+    `flags` is a bit set: 1 register went back, 2 power beyond the asset's limits, 4 register jumped, 8 doubtful clock (kept,
+    not used for settlement).
     """
 
     pk = models.CompositePrimaryKey("asset_id", "measured_at")

@@ -7,25 +7,18 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from fleet.core.metering import (
-    POWER_BEYOND_LIMITS,
-    REGISTER_TOLERANCE_KWH,
-    REGISTER_WENT_BACK,
-    power_is_beyond_limits,
-)
 from fleet.operations.latest_state import write_latest_states
+from fleet.operations.reading_flags import KnownAsset, ReadingFlags, known_assets
 from fleet.queries.state import MEASURED, AssetState
 
 logger = logging.getLogger(__name__)
 
-# Registers are compared with the last reading of this long ago at most; it keeps the look-up to a few partitions.
-_REGISTER_MEMORY = timedelta(days=2)
 # Rows of packs, vehicles and assets follow the readings this lazily; the latest state itself is at once.
 _ROW_LAG = timedelta(seconds=5)
 
@@ -35,7 +28,7 @@ class MeterReading:
     """What an asset's meter said at one instant; None for what it did not say.
 
     `power_kw` and `setpoint_kw`, what the device itself says that it follows, are positive into the asset; the registers
-    only grow; `soc_fraction` is 0 to 1.
+    only grow; `soc_fraction` is 0 to 1. `clock_unsure`: the device's clock is known to be wrong.
     """
 
     asset_id: int
@@ -46,6 +39,7 @@ class MeterReading:
     soc_fraction: float | None = None
     temperature_c: float | None = None
     setpoint_kw: float | None = None
+    clock_unsure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +59,6 @@ class RecordOutcome:
     refused: tuple[RefusedReading, ...]
 
 
-class _Known(NamedTuple):
-    """What a reading is checked against: the asset's limits and the registers before the batch."""
-
-    max_charge_kw: float | None
-    max_discharge_kw: float | None
-    import_kwh: float | None
-    export_kwh: float | None
-
-
 _COLUMNS = "asset_id, measured_at, power_kw, import_kwh, export_kwh, soc_fraction, temperature_c, setpoint_kw, flags, received_at"
 _TYPES = ("int8", "timestamptz", "float8", "float8", "float8", "float8", "float8", "float8", "int2", "timestamptz")
 
@@ -89,28 +74,13 @@ INSERT INTO fleet_reading ({_COLUMNS})
 SELECT {_COLUMNS} FROM fleet_reading_incoming ORDER BY asset_id, measured_at
 ON CONFLICT (asset_id, measured_at) DO NOTHING
 """
-_KNOWN = """
-SELECT asset.id, coalesce(evse.max_charge_kw, pack.max_charge_kw), coalesce(evse.max_discharge_kw, pack.max_discharge_kw),
-       last.import_kwh, last.export_kwh
-FROM unnest(%(asset_ids)s::bigint[], %(first_at)s::timestamptz[]) AS incoming (asset_id, first_at)
-JOIN fleet_asset asset ON asset.id = incoming.asset_id
-LEFT JOIN fleet_evse evse ON evse.asset_id = asset.id
-LEFT JOIN fleet_pack pack ON pack.asset_id = asset.id
-LEFT JOIN LATERAL (
-    SELECT import_kwh, export_kwh FROM fleet_reading
-    WHERE asset_id = incoming.asset_id AND measured_at < incoming.first_at
-      AND measured_at >= %(oldest_at)s AND measured_at < %(newest_at)s
-      AND (import_kwh IS NOT NULL OR export_kwh IS NOT NULL)
-    ORDER BY measured_at DESC LIMIT 1
-) last ON true
-"""
 
 
 def record_readings(*, readings: Sequence[MeterReading], now: datetime) -> RecordOutcome:
     """Store a batch of readings, each at most once, in one transaction.
 
     A second reading of the same asset and instant is a duplicate and changes nothing, so a batch may be sent again
-    after any failure. A register that went back and a power beyond the asset's limits are stored with a flag. Refused,
+    after any failure. A register that went back or jumped, a power beyond the asset's limits and a doubtful clock are stored with a flag. Refused,
     with the reason: an unknown asset, an instant without a time zone, further in the future than READING_MAX_FUTURE_S
     or older than READING_RETENTION_DAYS, a value that is no finite number, a state of charge outside 0 to 1, and a
     reading that says nothing. After commit the latest state of each asset is shown to `fleet.queries.state`; the rows
@@ -130,7 +100,7 @@ def record_readings(*, readings: Sequence[MeterReading], now: datetime) -> Recor
     sound.sort(key=lambda reading: reading.measured_at)
     with transaction.atomic():
         with connection.cursor() as cursor:
-            known = _known_assets(cursor, sound)
+            known = known_assets(cursor, sound)
             accepted = [reading for reading in sound if reading.asset_id in known]
             refused += [
                 RefusedReading(reading, f"asset_id: there is no asset {reading.asset_id}. Register the device first.")
@@ -191,32 +161,16 @@ def _unsound(reading: MeterReading, earliest: datetime, latest: datetime) -> str
     return ""
 
 
-def _known_assets(cursor: CursorWrapper, readings: Sequence[MeterReading]) -> dict[int, _Known]:
-    """Limits and last registers of the assets of a batch (sorted by time); unknown assets are missing."""
-    first_at: dict[int, datetime] = {}
-    for reading in readings:
-        first_at.setdefault(reading.asset_id, reading.measured_at)
-    span: dict[str, Any] = {
-        "asset_ids": list(first_at),
-        "first_at": list(first_at.values()),
-        "oldest_at": readings[0].measured_at - _REGISTER_MEMORY,
-        "newest_at": readings[-1].measured_at,
-    }
-    cursor.execute(_KNOWN, span)
-    return {row[0]: _Known(*row[1:]) for row in cursor.fetchall()}
-
-
 def _store(
-    cursor: CursorWrapper, readings: Sequence[MeterReading], known: dict[int, _Known], received_at: datetime
+    cursor: CursorWrapper, readings: Sequence[MeterReading], known: dict[int, KnownAsset], received_at: datetime
 ) -> int:
     cursor.execute(_CREATE_INCOMING)
     # a caller's own transaction may hold an earlier batch
     cursor.execute("DELETE FROM fleet_reading_incoming")
-    registers = {asset_id: (asset.import_kwh, asset.export_kwh) for asset_id, asset in known.items()}
+    flags = ReadingFlags(known)
     with cursor.copy(f"COPY fleet_reading_incoming ({_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy:
         copy.set_types(_TYPES)
         for reading in readings:
-            flags = _flags(reading, known[reading.asset_id], registers)
             copy.write_row(
                 (
                     reading.asset_id,
@@ -227,41 +181,12 @@ def _store(
                     reading.soc_fraction,
                     reading.temperature_c,
                     reading.setpoint_kw,
-                    flags,
+                    flags.of(reading),
                     received_at,
                 )
             )
     cursor.execute(_STORE)
     return cursor.rowcount
-
-
-def _flags(reading: MeterReading, limits: _Known, registers: dict[int, tuple[float | None, float | None]]) -> int:
-    """The flags of a reading; moves the asset's registers on.
-
-    A register is compared with the reading just before: after an exchange of the meter one reading is flagged, not all.
-    """
-    flags = 0
-    last_import, last_export = registers[reading.asset_id]
-    imported, exported = reading.import_kwh, reading.export_kwh
-    if _went_back(last_import, imported) or _went_back(last_export, exported):
-        flags |= REGISTER_WENT_BACK
-    registers[reading.asset_id] = (
-        last_import if imported is None else imported,
-        last_export if exported is None else exported,
-    )
-    power, charge, discharge = reading.power_kw, limits.max_charge_kw, limits.max_discharge_kw
-    if (
-        power is not None
-        and charge is not None
-        and discharge is not None
-        and power_is_beyond_limits(power, max_charge_kw=charge, max_discharge_kw=discharge)
-    ):
-        flags |= POWER_BEYOND_LIMITS
-    return flags
-
-
-def _went_back(before: float | None, after: float | None) -> bool:
-    return before is not None and after is not None and after < before - REGISTER_TOLERANCE_KWH
 
 
 def _newest_states(readings: Iterable[MeterReading]) -> list[AssetState]:

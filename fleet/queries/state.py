@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from common.clock import Interval
 from common.errors import InvalidInput
-from fleet.core.metering import energy_of_many
+from fleet.core.metering import NO_LIMIT_KW, energy_of_many
 
 logger = logging.getLogger(__name__)
 
@@ -140,6 +140,25 @@ GROUP BY asset_id ORDER BY asset_id
 _READING = np.dtype((">f8", (4,)))
 
 
+# A meter of a site sees at most what its connection lets through and what stands behind it; three times that is no
+# measurement but a spike, and below a megawatt nothing is said to be one.
+_LARGEST_POWERS = """
+SELECT asset.id, CASE WHEN asset.kind = 'meter' THEN greatest(1000, 3 * (site.import_limit_kw + site.export_limit_kw))
+    ELSE greatest(evse.max_charge_kw, evse.max_discharge_kw, pack.max_charge_kw, pack.max_discharge_kw) END
+FROM fleet_asset asset JOIN fleet_site site ON site.id = asset.site_id
+LEFT JOIN fleet_evse evse ON evse.asset_id = asset.id
+LEFT JOIN fleet_pack pack ON pack.asset_id = asset.id
+WHERE asset.id = ANY(%(asset_ids)s::bigint[])
+"""
+
+
+def largest_powers_kw(asset_ids: Sequence[int]) -> dict[int, float]:
+    """What each asset can draw or give at most, in kW; assets of which it is not known are missing."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LARGEST_POWERS, {"asset_ids": list(asset_ids)})
+        return {asset_id: float(power_kw) for asset_id, power_kw in cursor.fetchall() if power_kw is not None}
+
+
 def metered_energy(*, asset_ids: Sequence[int], starts_at: datetime, ends_at: datetime, slot_s: int) -> MeteredEnergy:
     """Energy of assets in consecutive slots of `slot_s` seconds from `starts_at`; the last may be shorter.
 
@@ -161,6 +180,7 @@ def metered_energy(*, asset_ids: Sequence[int], starts_at: datetime, ends_at: da
     found = _readings(asset_ids, starts_at - margin, ends_at + margin)
     readings = np.concatenate([np.zeros((0, 4)), *(meter for _, meter in found)])
     lengths = [len(meter) for _, meter in found]
+    largest_kw = largest_powers_kw(unique_ids.tolist())
     net_kwh, complete = energy_of_many(
         asset=np.repeat(np.searchsorted(unique_ids, [asset_id for asset_id, _ in found]), lengths),
         measured_s=readings[:, 0],
@@ -170,6 +190,7 @@ def metered_energy(*, asset_ids: Sequence[int], starts_at: datetime, ends_at: da
         assets=len(unique_ids),
         boundary_s=boundary_s,
         longest_gap_s=float(slot_s),
+        largest_kw=np.array([largest_kw.get(int(asset_id), NO_LIMIT_KW) for asset_id in unique_ids]),
     )
     return MeteredEnergy(
         asset_ids=tuple(asset_ids),

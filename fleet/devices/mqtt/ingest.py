@@ -47,6 +47,8 @@ from fleet.operations.trace import TraceMessage, record_messages
 logger = logging.getLogger(__name__)
 
 LARGEST_BATCH = 2_000
+# A clock that is further off is wrong; a message takes seconds at most.
+CLOCK_TOLERANCE_S = 120.0
 UNTRACED = frozenset({"time", "chunk"})
 RETRY_S = 1.0
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
@@ -90,6 +92,7 @@ class Ingest:
         self._directory = DeviceDirectory()
         self._book = StationBook(gateway_identity=gateway_identity, answers=answers)
         self._complaints = Complaints()
+        self._skewed: set[str] = set()
         self._queue: SimpleQueue[Received | None] = SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mqtt-ingest", daemon=True)
@@ -211,6 +214,7 @@ class Ingest:
                     measured.export_kwh,
                     measured.soc_fraction,
                     measured.temperature_c,
+                    clock_unsure=identity in self._skewed,
                 )
             )
             batch.origins.append((identity, item))
@@ -229,12 +233,14 @@ class Ingest:
         try:
             match message:
                 case Birth():
+                    self._check_clock(identity, message.at, item, now, asked=False)
                     self._book.birth(identity, message, now)
                 case Status():
                     self._book.status(identity, message, retained=item.retained, now=now)
                 case SessionEvent():
                     self._book.session(identity, message, now)
                 case TimeRequest():
+                    self._check_clock(identity, message.sent_at, item, now, asked=True)
                     answer = time_message(sent_at=message.sent_at, received_at=item.at, at=datetime.now(UTC))
                     self._answers.tell(identity, "time", answer)
                 case ChunkRequest():
@@ -261,6 +267,19 @@ class Ingest:
                         session_id=message.session_id, sequence=message.sequence, accepted=False, reason=error.code
                     ),
                 )
+
+    def _check_clock(self, identity: str, by_device: datetime, item: Received, now: datetime, *, asked: bool) -> None:
+        """Note whose clock is wrong. A birth may have waited at the broker, so it only makes us ask for a question, which
+        comes fresh: it is answered by `up/time`."""
+        ahead_s = (by_device - item.at).total_seconds()
+        if abs(ahead_s) <= CLOCK_TOLERANCE_S:
+            self._skewed.discard(identity)
+        elif asked:
+            self._skewed.add(identity)
+            reason = f"sent_at: the clock is {ahead_s:+.0f} s off. Set it by down/time; until then no reading counts."
+            self._refuse(identity, "time", "sent_at", reason, now)
+        else:
+            self._answers.tell(identity, "time", time_message(sent_at=None, received_at=item.at, at=now))
 
     def _hand_out(self, identity: str, wanted: ChunkRequest) -> None:
         data = firmware_chunk(

@@ -95,7 +95,7 @@ def stream_readings(
         return []
     numbers = [(at + timedelta(microseconds=apart_us), _number(text)) for at, text in values]
     return [
-        MeterReading(evse.asset_id, at, **{field: number * units[target.unit]})
+        MeterReading(evse.asset_id, at, **_value(field, number * units[target.unit]))
         for at, number in numbers
         if number is not None
     ]
@@ -107,3 +107,7 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+def _value(field: str, number: float) -> dict[str, Any]:
+    return {field: number}

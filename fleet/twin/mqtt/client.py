@@ -37,6 +37,7 @@ QOS = 1
 KEEPALIVE_S = 15
 SEND_AGAIN = timedelta(seconds=30)
 MOST_WAITING = 10_000
+FRESH = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
@@ -235,11 +236,12 @@ class ChargerClient:
     def _on_time(self, content: Mapping[str, Any]) -> None:
         """How far our clock is ahead; of an answer half the way there and back is taken off (as in RFC 5905)."""
         now, at = datetime.now(UTC), datetime.fromisoformat(content["at"])
-        ahead = (now - at).total_seconds()
-        if content["sent_at"] is not None:
-            received_at = datetime.fromisoformat(content["received_at"])
-            ahead = (ahead + (datetime.fromisoformat(content["sent_at"]) - received_at).total_seconds()) / 2
-        self.clock_error_s = ahead
+        sent_at = content["sent_at"] and datetime.fromisoformat(content["sent_at"])
+        if not sent_at or now - sent_at > FRESH:
+            self._publish("time", {"sent_at": _now()})  # not asked for, or so late that it says nothing
+            return
+        received_at = datetime.fromisoformat(content["received_at"])
+        self.clock_error_s = ((now - at) + (sent_at - received_at)).total_seconds() / 2
 
     def _on_firmware(self, content: dict[str, Any]) -> None:
         if self.firmware is None:

@@ -268,3 +268,20 @@ def test_a_reference_charger_serves_a_car_from_plug_to_unplug(stage: Stage) -> N
         eventually(lambda: ChargingSession.objects.filter(ended_at__isnull=False, meter_stop_kwh__gt=0).exists())
     finally:
         park.close()
+
+
+def test_a_clock_that_is_a_day_off_is_told_and_its_readings_wait_aside_until_it_is_set(stage: Stage) -> None:
+    device, day_s = stage.device(), 86_400.0
+    device.say("birth", {"at": now_text(-day_s), "vendor": "Maker", "model": "Box"})
+    eventually(lambda: device.told("time"), what="nobody told it the time")
+    device.say("time", {"sent_at": now_text(-day_s)})
+    eventually(lambda: [told for told in device.told("error") if "-86400 s off" in told["reason"]])
+    device.say("meter", {"measurements": [measurement(at=now_text(-day_s))]})
+    eventually(lambda: readings_of(device.identity).filter(flags=8).count() == 1)
+    device.say("time", {"sent_at": now_text()})
+    answered = eventually(lambda: [told for told in device.told("time") if told["sent_at"] is not None][1:])
+    assert answered[0]["received_at"] <= answered[0]["at"]
+    device.say("meter", {"measurements": [measurement()]})
+    eventually(lambda: readings_of(device.identity).filter(flags=0).count() == 1)
+    device.say("meter", {"measurements": [measurement(at=now_text(day_s))]})
+    eventually(lambda: [told for told in device.told("error") if "in the future" in told["reason"]])
