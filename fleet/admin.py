@@ -36,6 +36,7 @@ from fleet.models import (
     Site,
     StationCertificate,
     StationEvent,
+    UseContract,
     Vehicle,
     VehicleGoal,
     VehicleModel,
@@ -249,6 +250,26 @@ class ConsentAdmin(ReadOnlyAdmin):
     list_select_related = ("owner", "vehicle", "site")
     search_fields = ("owner__identity", "vehicle__identity", "site__identity")
     date_hierarchy = "granted_at"
+
+
+@admin.register(UseContract)
+class UseContractAdmin(admin.ModelAdmin):
+    """Made and ended here for sites' packs; owners set their cars' in the portal. What holds is ended, never rewritten."""
+
+    list_display = ("owner", "vehicle", "site", "valid_from", "valid_until", "max_discharge_kwh_per_day")
+    list_filter = (("valid_until", admin.EmptyFieldListFilter),)
+    list_select_related = ("owner", "vehicle", "site")
+    search_fields = ("owner__identity", "vehicle__identity", "site__identity")
+    autocomplete_fields = ("owner", "vehicle", "site")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        if obj is None:
+            return ()
+        ended = ("valid_until",) if obj.valid_until is not None else ()
+        return (*(field.name for field in UseContract._meta.fields if field.name != "valid_until"), *ended)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(ChargingSession)

@@ -46,6 +46,7 @@ class Plan(models.Model):
     event_margins = models.JSONField(
         default=list, help_text="power planned beyond each event's target, for cars that leave"
     )
+    contracts = models.JSONField(default=list, help_text="contracts of use that kept the plan from more")
     computing_kw = ArrayField(models.FloatField(), default=list, help_text="load of on-board computers per step")
 
     class Meta:

@@ -17,6 +17,7 @@ from aggregator.operations.baselines import event_baseline, target_power_kw
 from aggregator.operations.departures import Departure, presence_of, ready_steps
 from aggregator.operations.presence import presence_deviation
 from aggregator.operations.rebound import events_that_rebound, rebound_targets
+from aggregator.operations.use_contracts import ContractLimits, allow_by_contract, without_events_left
 from common.clock import Interval
 from common.horizon import FineRange, Horizon, build_horizon
 from compute_market.queries import compute_value
@@ -62,6 +63,7 @@ class PlanInputs:
     events: tuple[EventPlanInput, ...]
     margins: tuple[EventMargin, ...] = ()
     departure_basis: Mapping[str, int] = field(default_factory=dict)
+    contracts: ContractLimits = field(default_factory=ContractLimits)
 
 
 def choose_participants(
@@ -310,7 +312,9 @@ def build_plan_inputs(
     departures = departures or {}
     steered = tuple(asset for asset in snapshot.assets if not asset.left_out_because and not asset.charge_now)
     horizon = horizon or lay_horizon(now, events)
-    chosen = choose_participants(events, steered, now)
+    no_more_events = without_events_left(steered, region_id=region_id, now=now)
+    served = {binding.asset_id for binding in no_more_events}
+    chosen = choose_participants(events, [asset for asset in steered if asset.asset_id not in served], now)
     site_row = {site.site_id: row for row, site in enumerate(snapshot.sites)}
     node_row = {node.node_id: row for row, node in enumerate(snapshot.nodes)}
     base_load_kw = np.array([site.base_load_kw for site in snapshot.sites], dtype=np.float64)
@@ -322,6 +326,7 @@ def build_plan_inputs(
     price_now = price_per_step(horizon, prices)
     margins: tuple[EventMargin, ...] = ()
     targets = _event_targets(chosen, snapshot, steered, horizon)
+    assets, cut = allow_by_contract(assets, steered, horizon, price_per_kwh=price_now, targets=targets)
     if departures and targets:
         presence = presence_of(steered, departures, horizon)
         deviation = presence_deviation(region_id=region_id, horizon=horizon, probability=settings.PLAN_PROBABILITY)
@@ -352,7 +357,7 @@ def build_plan_inputs(
     learnt = [
         departures[a.session_id].basis for a in steered if a.session_id is not None and a.session_id in departures
     ]
-    return PlanInputs(problem, steered, chosen, margins, dict(Counter(learnt)))
+    return PlanInputs(problem, steered, chosen, margins, dict(Counter(learnt)), ContractLimits(no_more_events, cut))
 
 
 def _node_base_load_kw(

@@ -19,6 +19,7 @@ from aggregator.operations.fairness import fair_discounts
 from aggregator.operations.hub_sharing import share_among_packs
 from aggregator.operations.plan_inputs import PlanInputs
 from aggregator.operations.region_facts import RegionFacts, read_facts, within_band
+from aggregator.operations.use_contracts import binding_contracts
 from aggregator.queries.portfolios import standing_band
 from common.errors import Conflict
 from fleet.operations.commands import PowerSchedule, queue_schedules
@@ -164,6 +165,9 @@ def _keep(
         co2_kg=co2_kg,
         probability=settings.PLAN_PROBABILITY,
         departure_basis=dict(inputs.departure_basis),
+        contracts=[
+            asdict(one) for one in binding_contracts(inputs.contracts, inputs.steered, inputs.problem.assets, plan)
+        ],
         event_margins=[asdict(margin) for margin in inputs.margins],
         computing_kw=plan.computing_kw.sum(axis=0).tolist() if plan.computing_kw.size else [],
     )

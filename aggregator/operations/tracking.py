@@ -17,6 +17,7 @@ from aggregator.operations.plans import SCHEDULE_VALID
 from fleet.operations.commands import PowerSchedule, queue_schedules
 from fleet.queries.assets import FleetSnapshot, FlexibleAsset, fleet_snapshot
 from fleet.queries.commands import StandingSchedule, standing_schedules
+from fleet.queries.contracts import within_contracts
 from fleet.queries.state import AssetState, latest_states
 from grid.queries import EventView
 
@@ -87,7 +88,7 @@ def _correct(
 ) -> tuple[Correction | None, list[PowerSchedule]]:
     if not ids:
         return None, []
-    snapshot = fleet_snapshot(region_id=event.region_id, now=now)
+    snapshot = within_contracts(fleet_snapshot(region_id=event.region_id, now=now), now)
     standing = standing_schedules(ids)
     tracked = _tracked_assets(event, ids, snapshot, states, standing, memory, now)
     elapsed_s = (now - memory.looked_at).total_seconds() if memory.looked_at is not None else 0.0

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fleet.core.flexibility import AvailableFlexibility, available_flexibility
 from fleet.queries.assets import FlexibleAsset, fleet_snapshot
+from fleet.queries.contracts import within_contracts
 from fleet.queries.places import RegionView, regions
 from grid.core.openadr.wishes import Portfolio
 
@@ -58,7 +59,7 @@ def portfolio_of_region(region_code: str, *, now: datetime) -> Portfolio:
 
 
 def _of_region(region: RegionView, now: datetime) -> RegionFlexibility:
-    everything = fleet_snapshot(region_id=region.region_id, now=now).assets
+    everything = within_contracts(fleet_snapshot(region_id=region.region_id, now=now), now).assets
     steered = [asset for asset in everything if not asset.left_out_because and not asset.charge_now]
     offered = _offered(steered, now)
     return RegionFlexibility(

@@ -59,7 +59,10 @@ class MissedPromiseLine:
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """One plan: its figures, its promises against departures, and what it misses (the first `MOST_LINES` of `missed`)."""
+    """One plan: its figures, its promises against departures, and what it misses (the first `MOST_LINES` of `missed`).
+
+    `contracts` are those that kept it from more: asset and limit (events, energy), as many at most.
+    """
 
     plan_id: int
     region_code: str
@@ -79,6 +82,7 @@ class PlanView:
     margins: tuple[tuple[int, float, float], ...]
     missed: int
     lines: tuple[MissedPromiseLine, ...]
+    contracts: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,15 @@ def plan_view(plan_id: int) -> PlanView:
         margins=tuple((one["event_id"], one["target_kw"], one["margin_kw"]) for one in row.event_margins),
         missed=len(row.missed),
         lines=_lines(row, row.missed[:MOST_LINES]),
+        contracts=_contracts(row.contracts[:MOST_LINES]),
     )
+
+
+def _contracts(bindings: Sequence[dict[str, Any]]) -> tuple[tuple[str, str], ...]:
+    if not bindings:
+        return ()
+    names = asset_names({one["asset_id"] for one in bindings})
+    return tuple((names.get(one["asset_id"], ""), one["limit"]) for one in bindings)
 
 
 def _lines(plan: Plan, missed: Sequence[dict[str, Any]]) -> tuple[MissedPromiseLine, ...]:

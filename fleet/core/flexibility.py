@@ -62,6 +62,8 @@ class FlexibleAssets:
         holds_reserve: whether the asset's energy counts towards its site's emergency reserve; None for none.
         ready_step: step from whose start on the need must be met and held until departure, because the driver may leave
             earlier than stated (fleet.core.departure); None, or the departure step, for the need at departure only.
+        discharge_part: part of the discharging power that a contract allows in a step, 0 to 1, on top of the availability;
+            None for all of it. Fixed power is what it is.
         charge_curve, discharge_curve: points (kWh, kW) of the power that the battery takes or gives at an energy; see
             `power_curves`. NaN for an asset without one, None for none. The power limits hold as well.
     """
@@ -85,6 +87,7 @@ class FlexibleAssets:
     milestone_kwh: Numbers | None = None  # [asset, step]
     holds_reserve: NDArray[np.bool_] | None = None  # [asset]
     ready_step: NDArray[np.int64] | None = None  # [asset]
+    discharge_part: Numbers | None = None  # [asset, step]
     charge_curve: Numbers | None = None  # [asset, point, 2]
     discharge_curve: Numbers | None = None  # [asset, point, 2]
 
@@ -133,6 +136,9 @@ class FlexibleAssets:
         if self.discharge_curve is not None:
             bad, expected = discharging_fault(self.discharge_curve)
             self._refuse(bad, "discharge_curve", f"must have {expected}")
+        if self.discharge_part is not None:
+            bad = ~((self.discharge_part >= 0) & (self.discharge_part <= 1)).all(axis=1)
+            self._refuse(bad, "discharge_part", "must lie between 0 and 1")
         if self.fixed_power_kw is not None:
             later = np.isnan(self.fixed_power_kw[:, :-1]) & ~np.isnan(self.fixed_power_kw[:, 1:])
             inside = np.arange(1, self.fixed_power_kw.shape[1]) > self.arrival_step[:, None]
@@ -209,8 +215,17 @@ class FlexibleAssets:
         return self._limit(self.charge_kw, steps)
 
     def discharge_limit_kw(self, steps: int) -> Numbers:  # [asset, step]
-        """Largest discharging power in every step: zero outside the window, scaled by the availability."""
-        return self._limit(self.discharge_kw, steps)
+        """Largest discharging power in every step: zero outside the window, scaled by availability and contract."""
+        limit = self._limit(self.discharge_kw, steps)
+        return limit if self.discharge_part is None else limit * self.discharge_part
+
+    def allowed_part(self, rows: slice) -> Numbers | float:  # [asset, step]
+        """What contracts allow of the discharging power; all of it where the power is fixed."""
+        if self.discharge_part is None:
+            return 1.0
+        if self.fixed_power_kw is None:
+            return self.discharge_part[rows]
+        return np.where(np.isnan(self.fixed_power_kw[rows]), self.discharge_part[rows], 1.0)
 
     def _limit(self, power_kw: Numbers, steps: int) -> Numbers:
         return power_kw[:, None] * self.usable_part(steps)

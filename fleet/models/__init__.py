@@ -14,6 +14,7 @@ from fleet.models.charger import Charger, ChargerProtocol, Connector, ConnectorS
 from fleet.models.charging_limit import ChargingLimit
 from fleet.models.command import CommandKind, CommandState, DeviceCommand
 from fleet.models.consent import Consent, ConsentService
+from fleet.models.contract import UseContract
 from fleet.models.departure import Departure, DepartureSource
 from fleet.models.der import DerAlarm, DerControl, DerControlState
 from fleet.models.event_stream import EventStream
@@ -103,6 +104,7 @@ __all__ = [
     "StationVariable",
     "TargetState",
     "TransferKind",
+    "UseContract",
     "VariableMonitor",
     "Vehicle",
     "VehicleGoal",

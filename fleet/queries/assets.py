@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.db.models import Exists, OuterRef, Q
 
 from fleet.core.battery import taper_points
+from fleet.core.use_contract import UseAllowance
 from fleet.models import (
     Asset,
     AssetKind,
@@ -29,6 +30,7 @@ from fleet.models import (
 )
 from fleet.queries.charging_limits import UNLIMITED, OutsideLimit, outside_limits
 from fleet.queries.commands import refusing_assets
+from fleet.queries.contracts import contracted
 from fleet.queries.state import AssetState, latest_states
 
 # What is known of an asset counts as known for so long; after it, it takes no part.
@@ -45,7 +47,7 @@ class FlexibleAsset:
     `left_out_because` is empty for an asset that planning may steer; otherwise it says why not, in a word that the
     console translates: no_consent, offline, fault, testing, refuses, stale, emergency, uncontrollable. `charge_curve`
     are points (kWh, kW) of the power that the battery takes, see `fleet.core.power_curves`; none if it does not depend on
-    the energy.
+    the energy. `allowance` is what a contract of use leaves, None where there is no contract.
     """
 
     asset_id: int
@@ -72,6 +74,7 @@ class FlexibleAsset:
     charge_now: bool
     left_out_because: str
     charge_curve: tuple[tuple[float, float], ...] = ()
+    allowance: UseAllowance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +349,7 @@ def fleet_snapshot(*, region_id: int, now: datetime) -> FleetSnapshot:
         *(_pack_asset(pack, circumstances(pack, pack.asset_id), parts[pack.inverter_id]) for pack in packs),
     )
 
+    assets = contracted(assets, now)
     nodes = tuple(
         NodeState(
             pk,

@@ -139,6 +139,14 @@ def ended_events(*, region_id: int, ended_after: datetime, now: datetime) -> lis
     return [event_view(row) for row in rows.exclude(state=EventState.CANCELLED).order_by("starts_at", "pk")]
 
 
+def participations(*, region_id: int, starts_at: datetime, ends_at: datetime) -> list[tuple[int, datetime, list[int]]]:
+    """Events of a region that began in an interval and were not called off: identifier, start, participants."""
+    rows = GridEvent.objects.filter(
+        programme__region_id=region_id, starts_at__gte=starts_at, starts_at__lt=ends_at
+    ).exclude(state=EventState.CANCELLED)
+    return list(rows.order_by("pk").values_list("pk", "starts_at", "participants"))
+
+
 def event_windows(*, region_id: int, starts_at: datetime, ends_at: datetime) -> list[tuple[datetime, datetime]]:
     """When events of a region that were not called off ran, within an interval: such days are left out of baselines."""
     rows = GridEvent.objects.filter(

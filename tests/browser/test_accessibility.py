@@ -15,6 +15,7 @@ OWNER = [
     "/my/cars/{car}/goals/",
     "/my/cars/{car}/goals/?kind=once&ready_at=2026-01-01T00:00&target_percent=20&floor_percent=90",
     "/my/cars/{car}/plan/",
+    "/my/cars/{car}/limits/",
     "/my/cars/{car}/charge-now/",
     "/my/cars/{car}/test/",
     "/my/cars/new/",

@@ -69,11 +69,13 @@ def _replay(problem: DispatchProblem, plan: DispatchPlan, findings: list[str]) -
     energy = np.array(assets.energy_kwh, dtype=np.float64)
     energies = np.zeros((len(assets), steps))
     ceiling = np.maximum(assets.capacity_kwh, assets.energy_kwh)
+    allowed = assets.allowed_part(slice(None))
     for step in range(steps):
         hours, power = float(problem.horizon.step_h[step]), plan.power_kw[:, step]
         usable = np.where((assets.arrival_step <= step) & (step < assets.departure_step), 1.0, 0.0)
         if assets.availability is not None:
             usable = usable * assets.availability[:, step]
+        may_give = usable * np.broadcast_to(allowed, (len(assets), steps))[:, step]
         energy = energy + np.where(
             power > 0, hours * power * assets.charge_efficiency, hours * power / assets.discharge_efficiency
         )
@@ -86,7 +88,7 @@ def _replay(problem: DispatchProblem, plan: DispatchPlan, findings: list[str]) -
             (power > taken_kw * usable + TOLERANCE_KW, "charges beyond what its battery takes when so full"),
             (-power > given_kw * usable + TOLERANCE_KW, "discharges beyond what its battery gives when so empty"),
             (power > assets.charge_kw * usable + TOLERANCE_KW, "charges beyond its limit"),
-            (-power > assets.discharge_kw * usable + TOLERANCE_KW, "discharges beyond its limit"),
+            (-power > assets.discharge_kw * may_give + TOLERANCE_KW, "discharges beyond its limit"),
             (energy > ceiling + TOLERANCE_KWH, "is charged beyond its capacity"),
             (energy < -TOLERANCE_KWH, "is discharged below empty"),
             (plan.set_point_kw[:, step] > assets.charge_kw + TOLERANCE_KW, "would be sent more than it can charge"),

@@ -224,7 +224,7 @@ class DispatchProblem:
             )
         self._check_groups("site_index", self.sites)
         self._check_groups("node_index", self.nodes)
-        for shaped in ("availability", "fixed_power_kw", "milestone_kwh"):
+        for shaped in ("availability", "fixed_power_kw", "milestone_kwh", "discharge_part"):
             value = getattr(self.assets, shaped)
             if value is not None and value.shape != (len(self.assets), steps):
                 raise InvalidInput(

@@ -20,6 +20,7 @@ class AssetArrays(NamedTuple):
         last_step_part: part of the power limits that is usable in the asset's last step, 0 to 1.
         milestone_kwh: least energy wanted at the end of every step on top of the floor, NaN for none; no row at all
             where no asset has any.
+        discharge_part: part of the discharging power that a contract allows in a step; no row at all where there is none.
         charging_lines, discharging_lines: (a_k, b_k) of its curves, see `fleet.core.power_curves`, and the energy at which
             one line begins (charging) or ends (discharging) to be the lowest; no line at all where no asset has a curve.
     """
@@ -38,6 +39,7 @@ class AssetArrays(NamedTuple):
     wear_per_kwh: Numbers  # [asset]
     last_step_part: Numbers  # [asset]
     milestone_kwh: Numbers  # [asset, step], or [0, step]
+    discharge_part: Numbers  # [asset, step], or [0, step]
     charging_lines: Numbers  # [asset, line, 3]
     discharging_lines: Numbers  # [asset, line, 3]
 

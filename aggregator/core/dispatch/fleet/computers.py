@@ -83,7 +83,7 @@ def _as_assets(computing: ComputingLoad) -> FlexibleAssets:
 def _joined(first: FlexibleAssets, second: FlexibleAssets, steps: int) -> FlexibleAssets:
     """Both, one after the other; what only one of them has is filled up for the other."""
     fills = {"availability": 1.0, "fixed_power_kw": np.nan, "milestone_kwh": np.nan, "holds_reserve": False}
-    fills |= {"charge_curve": np.nan, "discharge_curve": np.nan}
+    fills |= {"charge_curve": np.nan, "discharge_curve": np.nan, "discharge_part": 1.0}
     columns: dict[str, Any] = {}
     for name in FlexibleAssets.__dataclass_fields__:
         parts = [getattr(assets, name) for assets in (first, second)]

@@ -138,7 +138,7 @@ def _slice(
     early_kwh, early_step, late = _early_needs(assets, here, energy_kwh, usable * step_h, flat_out_kwh)
     findings: list[str] = [] if np.all(np.isfinite(power)) else ["a set-point is not a number"]
     room_kw = most_kw[:, None] * usable - power
-    give_kw = assets.discharge_kw[here][:, None] * usable + power
+    give_kw = assets.discharge_kw[here][:, None] * (usable * assets.allowed_part(here)) + power
     for bad, what in (
         *_beyond_curves(assets, here, power, energy_kwh, usable),
         (room_kw.min(axis=1) < -TOLERANCE_KW, "charges beyond its limit or outside its window"),

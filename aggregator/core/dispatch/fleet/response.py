@@ -95,6 +95,9 @@ def lay_out_limits(
     for step in range(first, end):
         work.gain_kwh[step] = step_h[step] * gain_kw
         work.loss_kwh[step] = step_h[step] * loss_kw
+    if assets.discharge_part.shape[0] > 0:
+        for step in range(first, end):
+            work.loss_kwh[step] *= assets.discharge_part[row, step]
     if loss_kw > 0.0 and not burns:
         wear, charge_efficiency = assets.wear_per_kwh[row], assets.charge_efficiency[row]
         for step in range(first, end):

@@ -210,6 +210,9 @@ def asset_arrays(assets: FlexibleAssets, step_h: Numbers) -> AssetArrays:
     milestone_kwh = np.zeros((0, step_h.size))
     if assets.milestone_kwh is not None and np.any(assets.milestone_kwh > 0):
         milestone_kwh = np.ascontiguousarray(assets.milestone_kwh)
+    discharge_part = np.zeros((0, step_h.size))
+    if assets.discharge_part is not None:
+        discharge_part = np.ascontiguousarray(assets.discharge_part)
     arrays = AssetArrays(
         arrival_step=np.ascontiguousarray(assets.arrival_step),
         departure_step=np.ascontiguousarray(assets.departure_step),
@@ -225,6 +228,7 @@ def asset_arrays(assets: FlexibleAssets, step_h: Numbers) -> AssetArrays:
         wear_per_kwh=np.ascontiguousarray(assets.wear_per_kwh),
         last_step_part=last_step_part,
         milestone_kwh=milestone_kwh,
+        discharge_part=discharge_part,
         **_lines(assets),
     )
     if arrays.charging_lines.shape[1]:

@@ -69,7 +69,8 @@ def direct_optimum(problem):
         for step in range(int(assets.arrival_step[row]), int(assets.departure_step[row])):
             h, price = float(hours[step]), float(problem.price_per_kwh[step])
             into = programme.column(0, assets.charge_kw[row], h * price)
-            out = programme.column(0, assets.discharge_kw[row], h * (float(assets.wear_per_kwh[row]) - price))
+            part = 1.0 if assets.discharge_part is None else float(assets.discharge_part[row, step])
+            out = programme.column(0, part * assets.discharge_kw[row], h * (float(assets.wear_per_kwh[row]) - price))
             running[into], running[out] = h * gain, -h / loss
             taking = curve_lines(assets.charge_curve, row, ceiling)
             giving = curve_lines(assets.discharge_curve, row, 0.0)

@@ -39,6 +39,11 @@ def asset_columns(draw, count, steps):
     capacity = column(st.sampled_from([0.0, 10.0, 40.0]))
     ready = np.array([draw(st.integers(0, int(at))) for at in departure], dtype=int)
     return {
+        "discharge_part": draw(
+            st.sampled_from(
+                [None, np.ones((count, steps)), np.arange(count * steps).reshape(count, steps) % 3 / 2.0],
+            )
+        ),
         "ready_step": np.where(draw(st.booleans()), ready, departure),
         "asset_id": np.arange(count),
         "site_index": np.array([draw(st.integers(-1, 1)) for _ in range(count)], dtype=int),
@@ -62,9 +67,9 @@ def problems(draw, prices=PRICES, sites=False):
     steps, count = draw(st.integers(1, 6)), draw(st.integers(0, 4))
     columns = draw(asset_columns(count, steps))
     if count > 1 and draw(st.booleans()):  # identical cars
-        columns = {name: np.repeat(values[:1], count) for name, values in columns.items()} | {
-            "asset_id": np.arange(count)
-        }
+        columns = {
+            name: None if values is None else np.repeat(values[:1], count, axis=0) for name, values in columns.items()
+        } | {"asset_id": np.arange(count)}
     limit = st.sampled_from([-5.0, 0.0, 2.0, 10.0, np.inf])
     step_s = np.array([draw(st.sampled_from([15.0, 600.0, 900.0, 3600.0])) for _ in range(steps)])
     limits = None
