@@ -65,11 +65,13 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     with ExitStack() as running:
         address = running.enter_context(web_server(os.environ))
         running.enter_context(celery_worker())
-        operator, made = vtn_client(address, "bl")
+        operator, _ = vtn_client(address, "bl")
         program = operator.post("/programs", json={"programName": "utility-dr"}).json()["id"]
         other = operator.post("/programs", json={"programName": "signals"}).json()["id"]
         ids = seed(other, arguments.events)
+        before_s = server_cpu_s()
         loaded = asyncio.run(load(str(operator.base_url), operator.headers["Authorization"], other, ids, arguments))
+        cpu_s = server_cpu_s() - before_s
         answered = [to_answer_ms(operator, program, number) for number in range(arguments.answers)]
     return {
         "benchmark": "openadr_vtn",
@@ -79,8 +81,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "failed": sum(1 for _, status in loaded if status >= 400),
         **{f"request_ms_{name}": value for name, value in quantiles([ms for ms, _ in loaded]).items()},
         "limit_ms_p95": LIMIT_MS,
+        "server_cpu_ms_per_request": round(1000.0 * cpu_s / len(loaded), 2),
+        "load_average": [round(part, 1) for part in os.getloadavg()],
         **{f"post_to_plan_asked_ms_{name}": value for name, value in quantiles(answered).items()},
-        "client": made.role,
     }
 
 
@@ -94,6 +97,14 @@ class celery_worker(ExitStack):
         self.callback(process.wait)
         self.callback(process.terminate)
         return self
+
+
+def server_cpu_s() -> float:
+    """Processor time that the web server has used."""
+    import psutil
+
+    servers = [child for child in psutil.Process().children(recursive=True) if "granian" in " ".join(child.cmdline())]
+    return sum(sum(server.cpu_times()[:2]) for server in servers)
 
 
 def seed(program_id: str, count: int) -> list[str]:
