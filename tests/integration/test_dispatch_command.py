@@ -146,6 +146,21 @@ def test_sites_and_reserves_are_read(tmp_path):
     assert told["reserve_kw"]["aFRR"] == pytest.approx([3.0, 3.0], abs=1e-3)
 
 
+def test_a_fleet_with_reserves_is_planned_by_column_generation(tmp_path):
+    problem = write_study(tmp_path / "in", 160, npz=True)
+    columns = ["product", "step", "direction", "price_per_kw", "duration_steps", "max_kw"]
+    rows = [[name, step, name, 0.004, 2, 60] for name in ("up", "down") for step in range(40, 60)]
+    write_csv(tmp_path / "in" / "reserves.csv", columns, rows)
+    told, power_kw = dispatch(tmp_path / "in", tmp_path / "out")
+    assert told["solver"] == "column-generation" and told["gap"] <= 2e-3
+    for name in ("up", "down"):
+        sold_kw = np.array(told["reserve_kw"][name])
+        assert sold_kw.shape == (96,) and sold_kw.max() <= 60.0 + 1e-6
+        assert np.all(sold_kw[40:60] > 50.0) and not sold_kw[:40].any() and not sold_kw[60:].any()
+    up_kw = problem.assets.discharge_limit_kw(96) + power_kw
+    assert np.all(told["reserve_kw"]["up"] <= up_kw.sum(axis=0) + 0.01), "no more than all set-points leave in kW"
+
+
 def test_power_curves_are_read_as_points(tmp_path):
     folder, full = write_small(tmp_path / "in"), [*CAR[:3], 30, 40, *CAR[5:9], 1.0, 1.0, 0.05]
     write_csv(
