@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -71,7 +71,7 @@ def test_a_warm_pack_does_less_and_its_page_says_why(hub: Hub) -> None:
     pack.refresh_from_db()
     assert 0.3 <= pack.discharge_fraction <= 0.5
     (planned,) = (
-        a for a in fleet_snapshot(region_id=region_id, now=pack.soc_measured_at).assets if a.asset_id == pack.asset_id
+        a for a in fleet_snapshot(region_id=region_id, now=datetime.now(UTC)).assets if a.asset_id == pack.asset_id
     )
     assert planned.discharge_kw == pytest.approx(20 * pack.discharge_fraction)
     page = device("PACK-001")
