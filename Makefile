@@ -67,7 +67,12 @@ clean: ## remove everything that make has made
 	find aggregator fleet grid compute_market common tests -name __pycache__ -prune -exec rm -rf {} +
 	find aggregator fleet grid compute_market -name '*.mo' -delete
 
-ready: .venv/.ready $(BROKER) $(TRANSLATIONS)
+ready: .venv/.ready .venv/.kernels $(BROKER) $(TRANSLATIONS)
+
+# Numba keeps compiled functions by their own source alone: one that calls a changed one would go on with the old.
+.venv/.kernels: $(wildcard aggregator/core/dispatch/fleet/*.py) .venv/.ready
+	@rm -f aggregator/core/dispatch/fleet/__pycache__/*.nb[ci]
+	@touch $@
 
 # Without it the tests that need it are left out and say so; in continuous integration they fail.
 third-party: .tools/.ready
