@@ -28,16 +28,10 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from aggregator.core.dispatch import DispatchProblem
+from aggregator.core.dispatch.fleet.allotment import allot, at_duals, lower_bound, portfolio_rows, with_allotment
 from aggregator.core.dispatch.fleet.coupling import Coupling
 from aggregator.core.dispatch.fleet.plan import solve_fleet, warm_up
-from aggregator.core.dispatch.fleet.regions import (
-    allot,
-    at_duals,
-    find_prices,
-    lower_bound,
-    portfolio_rows,
-    with_allotment,
-)
+from aggregator.core.dispatch.fleet.regions import find_prices
 from aggregator.core.dispatch.fleet.sample import RegionSample, sample_of
 from aggregator.core.dispatch.result import MissKind, relative_gap
 from aggregator.management.instances.writing import peak_rss_mib

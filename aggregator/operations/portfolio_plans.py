@@ -22,8 +22,8 @@ from django.db.models import Q
 from numpy.typing import NDArray
 
 from aggregator.core.dispatch import MissKind, plan_dispatch
+from aggregator.core.dispatch.fleet.allotment import allot, at_duals, lower_bound, portfolio_rows
 from aggregator.core.dispatch.fleet.coupling import Coupling
-from aggregator.core.dispatch.fleet.regions import allot, at_duals, find_prices, lower_bound, portfolio_rows
 from aggregator.core.dispatch.fleet.sample import RegionSample, sample_of
 from aggregator.core.dispatch.result import DispatchPlan, relative_gap
 from aggregator.models import Portfolio, PortfolioPart, PortfolioPlan, PortfolioPlanState
@@ -144,6 +144,8 @@ def price_portfolio(*, portfolio_plan_id: int, now: datetime) -> list[Work]:
 
     Raises SolverFailed if there is no price; devices stay on their last plans.
     """
+    from aggregator.core.dispatch.fleet.regions import find_prices  # the solver, which most processes never need
+
     plan = PortfolioPlan.objects.get(pk=portfolio_plan_id)
     parts = list(plan.parts.order_by("region_id"))
     if plan.state != PortfolioPlanState.SAMPLING:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from aggregator.core.dispatch.fleet.regions import with_allotment
+from aggregator.core.dispatch.fleet.allotment import with_allotment
 from aggregator.operations.departures import forecast_departures
 from aggregator.operations.plan_inputs import HORIZON_H, PlanInputs, build_plan_inputs
 from aggregator.queries.portfolios import RegionBand

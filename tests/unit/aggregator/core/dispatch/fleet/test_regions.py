@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from aggregator.core.dispatch import ComputingLoad, DispatchProblem, EventTarget, SiteLimits, TargetDirection
-from aggregator.core.dispatch.fleet.coupling import Coupling
-from aggregator.core.dispatch.fleet.plan import solve_fleet
-from aggregator.core.dispatch.fleet.regions import (
+from aggregator.core.dispatch.fleet.allotment import (
     PortfolioPrices,
     allot,
     at_duals,
-    find_prices,
     lower_bound,
     portfolio_rows,
     with_allotment,
 )
+from aggregator.core.dispatch.fleet.coupling import Coupling
+from aggregator.core.dispatch.fleet.plan import solve_fleet
+from aggregator.core.dispatch.fleet.regions import find_prices
 from aggregator.core.dispatch.fleet.sample import sample_of
 from aggregator.core.dispatch.result import relative_gap
 from tests.unit.aggregator.core.dispatch.instances import study_problem
