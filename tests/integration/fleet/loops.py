@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+from aggregator.management.supervisor.launching import ReservedPort
 
 Result = TypeVar("Result")
 
@@ -61,6 +62,7 @@ def eventually(check: Callable[[], Any], *, within_s: float = 15.0, what: str = 
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, outside the range from which outgoing connections take theirs."""
+    reserved = ReservedPort()
+    reserved.release()
+    return reserved.number
