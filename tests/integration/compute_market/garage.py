@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -29,6 +28,7 @@ from compute_market.operations.matching import match_jobs
 from compute_market.runners.wasm.samples import monte_carlo_input, sample_program
 from fleet.models import ChargingSession, Consent, OnboardComputer, Vehicle
 from fleet.operations.assets import register_charger, register_computer, register_vehicle
+from tests.integration.fleet.loops import free_port
 from tests.integration.places import OWNER, SITE, register_test_place
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -202,9 +202,7 @@ def market_clock(period_s: float = 0.2) -> Iterator[None]:
 @contextlib.contextmanager
 def web_server(environment: dict[str, str], log: Path) -> Iterator[str]:
     """The platform's web server as it runs in the product; gives its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--no-ws"]
     command += ["--blocking-threads", "2", "--workers-kill-timeout", "2", "aggregator.wsgi:application"]
     with log.open("wb") as file:

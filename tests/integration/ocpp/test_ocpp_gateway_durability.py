@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from fleet.operations.session_progress import SessionProgress
 from fleet.operations.sessions import end_session, start_session
 from fleet.operations.stations import UnknownEvse, mark_connected
 from fleet.operations.telemetry import MeterReading
+from tests.integration.fleet.loops import free_port
 from tests.integration.ocpp.support import (
     Background,
     Place,
@@ -129,12 +129,6 @@ def test_restarted_gateway_goes_on_with_open_transactions(background: Background
     session = ChargingSession.objects.get()
     assert (session.ended_at, session.meter_stop_kwh) == (ended, 0.8)
     assert Reading.objects.filter(asset_id=place.asset_id, measured_at=measured).count() == 1
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def test_killed_gateway_loses_and_doubles_nothing(background: Background, platform_environment: dict[str, str]) -> None:
