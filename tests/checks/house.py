@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +75,12 @@ def faults_of_clock(repository: Path) -> list[str]:
 def faults_of_lock_files(repository: Path) -> list[str]:
     """Lock files must install anywhere: hashes for everything, and no address of an index or a machine."""
     faults = []
+    for path in sorted(repository.glob("tests/*/package-lock.json")):
+        locked = json.loads(path.read_text())["packages"]
+        faults += [f"{path.name}: {name} has no hash" for name in locked if name and "integrity" not in locked[name]]
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            if re.search(r"https?://|file:", line):
+                faults.append(f"{path.name}:{number}: holds an address: {line.strip()}")
     for path in sorted(repository.glob("requirements*.lock")):
         requirement = ""
         for number, line in enumerate(path.read_text().splitlines(), start=1):

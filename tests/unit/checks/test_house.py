@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,3 +72,21 @@ def test_translations_are_complete(tmp_path: Path, english: str, japanese: str |
     write(tmp_path, folder.format("ja"), f"{CATALOGUE}{entry}")
     faults = faults_of_translations(tmp_path)
     assert faults == [] if fault is None else fault in " ".join(faults)
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ({"integrity": "sha512-00"}, None),
+        ({}, "has no hash"),
+        ({"integrity": "sha512-00", "resolved": "https://a.registry/left-pad.tgz"}, "holds an address"),
+        ({"integrity": "sha512-00", "funding": {"url": "http://give.example"}}, "holds an address"),
+    ],
+)
+def test_lock_files_of_other_languages_are_portable_too(
+    tmp_path: Path, entry: dict[str, Any], fault: str | None
+) -> None:
+    packages = {"": {"name": "ours"}, "node_modules/left-pad": entry}
+    write(tmp_path, "tests/third_party/package-lock.json", json.dumps({"packages": packages}, indent=1))
+    faults = faults_of_lock_files(tmp_path)
+    assert [fault in found for found in faults] == [True] if fault else faults == []
