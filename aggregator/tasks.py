@@ -35,7 +35,6 @@ from aggregator.queries.flexibility import portfolio_of_region
 from aggregator.queries.portfolios import limited_portfolios
 from common.errors import PlatformError
 from fleet.queries.assets import region_ids
-from grid.markets.openadr_ven.reading import read_vtn, send_reports
 from grid.operations.openadr.answers import answer_event, unanswered_events
 from grid.operations.openadr.outside import due_vtns
 from grid.operations.openadr.promises import Outcome
@@ -300,6 +299,8 @@ def answer_openadr_events() -> None:
 @shared_task(queue="plans")
 def read_outside_vtn(vtn_id: int) -> None:
     """Take an outside VTN's events and hand over our reports; one reading of a VTN at a time."""
+    from grid.markets.openadr_ven.reading import read_vtn, send_reports  # who asks for tasks need not load it
+
     key = f"openadr-vtn:{vtn_id}"
     if not cache.add(key, True, timeout=VTN_READING_LOCK_S):
         # who reads now may have passed what this one was woken for

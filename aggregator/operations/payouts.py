@@ -12,7 +12,6 @@ from decimal import ROUND_DOWN, Decimal
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Sum
-from sepaxml import SepaTransfer
 
 from aggregator.core.bank import is_bic, normalised_iban
 from aggregator.models import LedgerAccountKind, LedgerEntry, Payout, PayoutAccount, PayoutBatch
@@ -236,6 +235,8 @@ def _pain_001(batch: PayoutBatch) -> bytes:
         "currency": batch.currency,
         **({"BIC": settings.PAYOUT_DEBTOR_BIC} if settings.PAYOUT_DEBTOR_BIC else {}),
     }
+    from sepaxml import SepaTransfer  # with its schema checker it takes long to load, and payouts are rare
+
     message = SepaTransfer(payer, schema=SCHEMA, clean=True)
     for payout in payouts:
         message.add_payment(

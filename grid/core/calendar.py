@@ -6,8 +6,6 @@ from collections.abc import Callable
 from datetime import date
 from functools import lru_cache
 
-import holidays
-
 SATURDAY = 5
 
 
@@ -27,6 +25,8 @@ def is_public_holiday(day: date, country: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _holidays_of(country: str, year: int) -> Callable[[date], bool]:
+    import holidays  # a calendar of every country: few processes ever look at one
+
     try:
         found = holidays.country_holidays(country, years=year)
     except NotImplementedError:

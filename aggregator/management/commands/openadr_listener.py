@@ -14,9 +14,8 @@ from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 from django.db.utils import InterfaceError, OperationalError
 
-from aggregator.tasks import request_vtn_reading
 from common.errors import PlatformError
-from grid.markets.openadr_ven.listening import listen, vtns_with_broker
+from grid.operations.openadr.outside import vtns_with_broker
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +62,10 @@ def keep_listening(connections: dict[int, Connection]) -> None:
     for key in [key for key, held in connections.items() if key not in wanted or held.until <= now]:
         close(connections.pop(key))
     for key in wanted.keys() - connections.keys():
+        # most portfolios are at no outside VTN: only who is loads what it takes
+        from aggregator.tasks import request_vtn_reading
+        from grid.markets.openadr_ven.listening import listen
+
         try:
             connections[key] = Connection(listen(wanted[key], request_vtn_reading), now + RENEW_EVERY_S)
         except (PlatformError, OSError, KeyError, TypeError, ValueError) as error:

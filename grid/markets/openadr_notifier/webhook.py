@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlencode, urlsplit
 
-import httpx
 from django.conf import settings
 
 from common.errors import NotAllowed, PlatformError
@@ -161,6 +160,8 @@ def _call(
     headers: Mapping[str, str] | None = None,
 ) -> tuple[int, str]:
     """Status and the beginning of the answer."""
+    import httpx  # every process that asks for tasks imports this module, and few ever call
+
     ends_at = time.monotonic() + WHOLE_CALL_S
     try:
         with (

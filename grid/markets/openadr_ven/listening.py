@@ -11,16 +11,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from grid.markets.openadr_ven.client import VtnAway, VtnClient
 from grid.markets.openadr_ven.reading import access_of
-from grid.models import OutsideVtn, VtnTransport
+from grid.models import OutsideVtn
 from grid.operations.openadr.outside import LOOPBACK
 
 AT_LEAST_ONCE = 1
-
-
-def vtns_with_broker() -> list[OutsideVtn]:
-    """Those whose changes come through their broker and at which our node is enrolled."""
-    rows = OutsideVtn.objects.filter(enabled=True, transport=VtnTransport.MQTT).exclude(ven_id="")
-    return list(rows.order_by("id"))
 
 
 def listen(vtn: OutsideVtn, on_change: Callable[[int], None]) -> paho.Client:

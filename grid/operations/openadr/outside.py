@@ -107,6 +107,12 @@ def due_vtns(*, now: datetime) -> list[int]:
     return list(rows.order_by("id").values_list("pk", flat=True))
 
 
+def vtns_with_broker() -> list[OutsideVtn]:
+    """Those whose changes come through their broker and at which our node is enrolled."""
+    rows = OutsideVtn.objects.filter(enabled=True, transport=VtnTransport.MQTT).exclude(ven_id="")
+    return list(rows.order_by("id"))
+
+
 def note_success(*, vtn_id: int, ven_id: str, subscription_id: str, now: datetime) -> None:
     """It answered; it is asked again after its interval."""
     row = OutsideVtn.objects.get(pk=vtn_id)
