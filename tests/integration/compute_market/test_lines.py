@@ -172,8 +172,9 @@ def test_the_twin_gives_notice_before_a_car_leaves(
         lease = wait_for(lambda: Lease.objects.first(), what="the job is leased")
         # its driver said that it would stay, and it leaves all the same
         assert lease.job_id == job_id
-        wait_for(lambda: Lease.objects.filter(state="given_back").exists(), what="the lease is given back")
-        assert Lease.objects.get().end_reason == "departure"
+        # a busy machine may have cost it a lease before, which lapsed
+        given_back = Lease.objects.filter(state="given_back", end_reason="departure")
+        wait_for(given_back.exists, what="the lease is given back for the departure")
         wait_for(lambda: not agents_of(keeper), what="the agent has left")
         assert Offer.objects.get().withdrawal_reason == "departure"
     finally:

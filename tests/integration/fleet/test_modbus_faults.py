@@ -81,7 +81,9 @@ def test_a_half_open_connection_is_noticed_the_packs_fall_back_and_are_told_agai
     eventually(lambda: Asset.objects.get(pk=pack.asset_id).connected, within_s=20)
 
 
-def answering(answer: Callable[[bytes], bytes], ask: Callable[[ModbusLink], object]) -> object:
+def answering(
+    answer: Callable[[bytes], bytes], ask: Callable[[ModbusLink], object], *, reply_timeout_s: float = 10.0
+) -> object:
     """Ask a device that answers each request with whatever `answer` makes of it."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -96,7 +98,7 @@ def answering(answer: Callable[[bytes], bytes], ask: Callable[[ModbusLink], obje
 
     async def whole() -> object:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        link = ModbusLink("127.0.0.1", server.sockets[0].getsockname()[1], reply_timeout_s=0.1)
+        link = ModbusLink("127.0.0.1", server.sockets[0].getsockname()[1], reply_timeout_s=reply_timeout_s)
         try:
             return await ask(link)  # type: ignore[misc]
         finally:
@@ -135,7 +137,7 @@ def test_every_exception_code_has_its_meaning(code: int, fault: type[ModbusFault
 )
 def test_an_answer_that_is_not_one_is_never_taken_for_a_value(answer: Callable[[bytes], bytes]) -> None:
     with pytest.raises((Garbled, Silent, ModbusFault)):
-        answering(answer, lambda link: link.read(2, 0, 1))
+        answering(answer, lambda link: link.read(2, 0, 1), reply_timeout_s=0.5)
 
 
 @given(noise=st.lists(st.binary(max_size=300), min_size=1, max_size=6), seed=st.integers(0, 10_000))
@@ -153,4 +155,4 @@ def test_noise_on_the_wire_is_always_a_fault_with_a_name(noise: list[bytes], see
         await find_pack(link, asset_id=1, device_id=2)
 
     with pytest.raises(PlatformError):
-        answering(answer, ask)
+        answering(answer, ask, reply_timeout_s=0.1)
