@@ -8,9 +8,10 @@ from datetime import datetime
 import numpy as np
 
 from aggregator.core.documents import Column, Document, DocumentTable, Figure
+from grid.core.award_settlement import AwardSlot
 from grid.core.carbon import FactorCurve, factors_of_slots
 from grid.queries import EventView, SettlementView, emission_factors, event, settlement
-from grid.queries.awards import AwardNotFound, AwardSettlementView, AwardSlotView, award, latest_award_settlement
+from grid.queries.awards import AwardNotFound, AwardSettlementView, award, latest_award_settlement
 from grid.queries.baseline_rules import BaselineRuleView, baseline_rule
 from grid.queries.programmes import programme_on
 from grid.queries.settlements import SettlementStepView
@@ -226,7 +227,7 @@ def _award_totals(settled: AwardSettlementView) -> tuple[Figure, ...]:
 
 
 def _award_slots(settled: AwardSettlementView) -> DocumentTable:
-    names = [field.name for field in fields(AwardSlotView)]
+    names = [field.name for field in fields(AwardSlot)]
     columns = tuple(Column(name, *_SLOT_ORIGINS.get(name, ("", ""))) for name in names)
     rows = tuple(tuple(getattr(slot, name) for name in names) for slot in settled.slots)
     return DocumentTable("slots", columns, rows)

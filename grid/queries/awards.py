@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from common.errors import NotFound
+from grid.core.award_settlement import AwardSlot
 from grid.models import AwardSettlement, AwardSignal, AwardState, MarketAward
 from grid.queries.events import METERS_REPORT_WITHIN
 from grid.queries.products import ProductView, product_view
@@ -60,27 +61,6 @@ class SignalView:
 
 
 @dataclass(frozen=True, slots=True)
-class AwardSlotView:
-    """One settled market slot; see `grid.models.AwardSettlementSlot`."""
-
-    starts_at: datetime
-    ends_at: datetime
-    baseline_kw: float
-    metered_kw: float
-    ordered_up_kw: float
-    delivered_up_kw: float
-    short_kw: float
-    compliant_fraction: float
-    up_kwh: Decimal
-    down_kwh: Decimal
-    imbalance_kwh: Decimal
-    capacity_payment: Decimal
-    energy_payment: Decimal
-    imbalance_payment: Decimal
-    penalty: Decimal
-
-
-@dataclass(frozen=True, slots=True)
 class AwardShareView:
     """One asset's part; see `grid.models.AwardShare`."""
 
@@ -111,7 +91,7 @@ class AwardSettlementView:
     payment: Decimal
     avoided_co2_kg: Decimal
     currency: str
-    slots: tuple[AwardSlotView, ...]
+    slots: tuple[AwardSlot, ...]
     shares: tuple[AwardShareView, ...]
 
 
@@ -179,15 +159,13 @@ def latest_award_settlement(award_id: int) -> AwardSettlementView | None:
 
 def award_settlement_view(row: AwardSettlement) -> AwardSettlementView:
     """A row with its slots and shares."""
-    slot_names = [field.name for field in fields(AwardSlotView)]
+    slot_names = [field.name for field in fields(AwardSlot)]
     share_names = [field.name for field in fields(AwardShareView)]
     plain = {field.name: getattr(row, field.name) for field in fields(AwardSettlementView) if hasattr(row, field.name)}
     return AwardSettlementView(
         **{
             **plain,
-            "slots": tuple(
-                AwardSlotView(*values) for values in row.slots.order_by("starts_at").values_list(*slot_names)
-            ),
+            "slots": tuple(AwardSlot(*values) for values in row.slots.order_by("starts_at").values_list(*slot_names)),
             "shares": tuple(
                 AwardShareView(*values) for values in row.shares.order_by("asset_id").values_list(*share_names)
             ),

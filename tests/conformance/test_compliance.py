@@ -6,12 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from fleet.models import Asset, Charger, ChargingSession, Departure
+from fleet.models import Asset, ChargingSession, Departure
 from fleet.operations.compliance import NOT_FOLLOWING_FAULT, ComplianceOutcome, judge_compliance
 from fleet.twin.faults import Fault
 from fleet.twin.profiles import Allowance
-from tests.conformance.test_charging_stations import FAIL_SAFE_KW, TwinStation, now, set_power, wait_for_power
-from tests.conformance.test_v2x import snapshot
+from tests.conformance.twin_station import (
+    FAIL_SAFE_KW,
+    TwinStation,
+    now,
+    probed_twin,
+    set_power,
+    snapshot,
+    wait_for_power,
+)
 from tests.integration.ocpp.support import Background, Place, RunningGateway, eventually, make_place
 
 
@@ -22,14 +29,11 @@ def place(request: pytest.FixtureRequest, background: Background) -> Place:
 
 @pytest.fixture
 def twin(place: Place, background: Background, gateway: RunningGateway) -> Iterator[TwinStation]:
-    station = TwinStation(place, gateway.url, background)
-    eventually(lambda: "fallback_kw" in Charger.objects.get(identity=place.identity).capabilities)
-    station.do("plug_in", car="EV")
-    eventually(lambda: ChargingSession.objects.filter(ended_at=None).exists())
-    wait_for_power(place, FAIL_SAFE_KW)
-    yield station
-    assert station.do("show")["violations"] == []
-    station.stop()
+    with probed_twin(place, gateway, background) as station:
+        station.do("plug_in", car="EV")
+        eventually(lambda: ChargingSession.objects.filter(ended_at=None).exists())
+        wait_for_power(place, FAIL_SAFE_KW)
+        yield station
 
 
 def judged() -> ComplianceOutcome:

@@ -12,11 +12,10 @@ from common.errors import PlatformError
 from fleet.core.der_control import CONTENT_OF, DerControlInvalid
 from fleet.devices.ocpp.schemas import check_outgoing
 from fleet.devices.ocpp.wire import V21
-from fleet.models import Charger, ChargingSession, DerAlarm, DeviceCommand
+from fleet.models import ChargingSession, DerAlarm, DeviceCommand
 from fleet.operations.der import NoDerControl, clear_der_control, request_der_report, set_der_control
 from fleet.queries.der import DerControlView, der_alarms, der_controls
-from tests.conformance.test_charging_stations import FAIL_SAFE_KW, TwinStation, now
-from tests.conformance.test_v2x import follows, snapshot, tell
+from tests.conformance.twin_station import FAIL_SAFE_KW, TwinStation, follows, now, probed_twin, snapshot, tell
 from tests.integration.ocpp.support import Background, Place, RunningGateway, eventually, make_place, utc_text
 
 CURVE: dict[str, Any] = {
@@ -34,11 +33,8 @@ def place(background: Background) -> Place:
 
 @pytest.fixture
 def twin(place: Place, background: Background, gateway: RunningGateway) -> Iterator[TwinStation]:
-    station = TwinStation(place, gateway.url, background)
-    eventually(lambda: "fallback_kw" in Charger.objects.get(identity=place.identity).capabilities)
-    yield station
-    assert station.do("show")["violations"] == []
-    station.stop()
+    with probed_twin(place, gateway, background) as station:
+        yield station
 
 
 def control(place: Place, control_id: str) -> DerControlView:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from fleet.models import Charger, ChargingSession, DeviceCommand, EventStream, Reading, StationVariable, VariableMonitor
+from fleet.models import ChargingSession, DeviceCommand, EventStream, Reading, StationVariable, VariableMonitor
 from fleet.operations.station_commands import order_command
-from tests.conformance.test_charging_stations import FAIL_SAFE_KW, TwinStation, now
+from tests.conformance.twin_station import FAIL_SAFE_KW, TwinStation, now, probed_twin
 from tests.integration.ocpp.support import Background, Place, RunningGateway, eventually, make_place
 
 
@@ -20,15 +20,12 @@ def place(background: Background) -> Place:
 
 @pytest.fixture
 def twin(place: Place, background: Background, gateway: RunningGateway) -> Iterator[TwinStation]:
-    station = TwinStation(place, gateway.url, background)
-    eventually(lambda: "fallback_kw" in Charger.objects.get(identity=place.identity).capabilities)
-    station.do("plug_in", car="EV")
-    eventually(lambda: ChargingSession.objects.filter(ended_at=None).exists())
-    # what the transaction itself reports must not be taken for what the stream does
-    station.client.station.sample_interval_s = 0
-    yield station
-    assert station.do("show")["violations"] == []
-    station.stop()
+    with probed_twin(place, gateway, background) as station:
+        station.do("plug_in", car="EV")
+        eventually(lambda: ChargingSession.objects.filter(ended_at=None).exists())
+        # what the transaction itself reports must not be taken for what the stream does
+        station.client.station.sample_interval_s = 0
+        yield station
 
 
 def order(place: Place, kind: str, **parameters: Any) -> DeviceCommand:

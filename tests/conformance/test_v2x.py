@@ -14,14 +14,13 @@ import pytest
 
 from fleet.core.local_control import LocalControl, V2XMode
 from fleet.devices.ocpp import configuration, profiles
-from fleet.models import Asset, Charger, ChargingSession, DeviceCommand, Reading, Vehicle
+from fleet.models import Charger, ChargingSession, DeviceCommand, Reading, Vehicle
 from fleet.operations.commands import PowerSchedule, queue_command, queue_schedules
 from fleet.operations.goals import charge_now, undo_charge_now
 from fleet.operations.local_control import set_local_control
 from fleet.operations.priority import end_priority
-from fleet.queries.assets import FlexibleAsset, fleet_snapshot
 from fleet.twin.faults import Fault
-from tests.conformance.test_charging_stations import FAIL_SAFE_KW, POWER, TwinStation, now
+from tests.conformance.twin_station import FAIL_SAFE_KW, POWER, TwinStation, follows, now, probed_twin, snapshot, tell
 from tests.integration.ocpp.support import Background, Place, RunningGateway, eventually, make_place
 
 
@@ -32,41 +31,14 @@ def place(background: Background) -> Place:
 
 @pytest.fixture
 def twin(place: Place, background: Background, gateway: RunningGateway) -> Iterator[TwinStation]:
-    station = TwinStation(place, gateway.url, background)
-    # what the station can do is known before anything is asked of it
-    eventually(lambda: "fallback_kw" in Charger.objects.get(identity=place.identity).capabilities)
-    yield station
-    assert station.do("show")["violations"] == []
-    station.stop()
+    with probed_twin(place, gateway, background) as station:
+        yield station
 
 
 @pytest.fixture
 def session(twin: TwinStation, place: Place) -> ChargingSession:
     twin.do("plug_in", car="EV")
     return eventually(lambda: ChargingSession.objects.filter(bidirectional=True, ended_at=None).first())
-
-
-def tell(
-    place: Place, *power_kw: float, control: LocalControl | None = None, for_s: float = 60.0, step_s: float = 30.0
-) -> DeviceCommand:
-    """Give a schedule and wait for the station's word."""
-    starts_at = now()
-    schedule = PowerSchedule(
-        place.asset_id,
-        starts_at,
-        tuple(step_s * number for number in range(len(power_kw))),
-        power_kw,
-        starts_at + timedelta(seconds=for_s),
-        control,
-    )
-    queue_schedules(schedules=[schedule], now=starts_at)
-    command = DeviceCommand.objects.filter(asset_id=place.asset_id).latest("sequence")
-    eventually(lambda: DeviceCommand.objects.get(pk=command.pk).state not in ("queued", "sent"))
-    return DeviceCommand.objects.get(pk=command.pk)
-
-
-def follows(twin: TwinStation, power_kw: float) -> None:
-    eventually(lambda: twin.evse()["power_kw"] == POWER(power_kw, abs=0.05))
 
 
 def profile_kinds(twin: TwinStation) -> dict[str, str]:
@@ -235,12 +207,6 @@ def test_the_levels_that_the_car_keeps_to_are_known(twin: TwinStation, place: Pl
     known = eventually(lambda: ChargingSession.objects.filter(floor_soc_fraction__gt=0.25).first())
     assert known.floor_soc_fraction == POWER(0.3, abs=0.03)
     assert known.target_soc_fraction == 0.9
-
-
-def snapshot(place: Place) -> FlexibleAsset:
-    region_id = Asset.objects.get(pk=place.asset_id).site.grid_node.region_id
-    (asset,) = fleet_snapshot(region_id=region_id, now=now()).assets
-    return asset
 
 
 def test_priority_asked_for_at_the_station_is_charge_now(

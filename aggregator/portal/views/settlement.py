@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
+from functools import partial
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -70,57 +72,57 @@ def _file(document: Document, kind: str, language: str) -> HttpResponse:
 @for_operator
 def dispute(request: HttpRequest, event_id: int) -> HttpResponse:
     """Open a dispute about the latest revision."""
-    try:
-        open_dispute(
-            event_id=event_id,
-            raised_by=_who(request),
-            idempotency_key=request.POST.get("key", "")[:120] or str(uuid.uuid4()),
-            reason=request.POST.get("reason", ""),
-            now=timezone.now(),
-        )
-    except NotFound as error:
-        raise Http404 from error
-    except PlatformError as error:
-        messages.error(request, str(error))
-    else:
-        messages.success(request, _("Opened. What the settlement was computed from is frozen."))
-    return redirect("portal:ops-settlement", event_id)
+    opened = partial(
+        open_dispute,
+        event_id=event_id,
+        raised_by=_who(request),
+        idempotency_key=request.POST.get("key", "")[:120] or str(uuid.uuid4()),
+        reason=request.POST.get("reason", ""),
+        now=timezone.now(),
+    )
+    return _after(request, event_id, opened, said=_("Opened. What the settlement was computed from is frozen."))
 
 
 @require_POST
 @for_operator
 def resolve(request: HttpRequest, event_id: int, dispute_id: int) -> HttpResponse:
     """Say what became of a dispute."""
-    try:
-        resolve_dispute(
-            dispute_id=dispute_id,
-            upheld=request.POST.get("outcome") == "upheld",
-            resolution=request.POST.get("resolution", ""),
-            resolved_by=_who(request),
-            now=timezone.now(),
-        )
-    except NotFound as error:
-        raise Http404 from error
-    except PlatformError as error:
-        messages.error(request, str(error))
-    return redirect("portal:ops-settlement", event_id)
+    resolved = partial(
+        resolve_dispute,
+        dispute_id=dispute_id,
+        upheld=request.POST.get("outcome") == "upheld",
+        resolution=request.POST.get("resolution", ""),
+        resolved_by=_who(request),
+        now=timezone.now(),
+    )
+    return _after(request, event_id, resolved)
 
 
 @require_POST
 @for_operator
 def review(request: HttpRequest, event_id: int, check_id: int) -> HttpResponse:
     """Keep what a person found about a conspicuous baseline window."""
+    reviewed = partial(
+        review_baseline_check,
+        check_id=check_id,
+        reviewed_by=_who(request),
+        verdict=request.POST.get("verdict", ""),
+        now=timezone.now(),
+    )
+    return _after(request, event_id, reviewed)
+
+
+def _after(request: HttpRequest, event_id: int, act: Callable[[], object], *, said: str = "") -> HttpResponse:
+    """Do what the operator asked, say how it went, and show the settlement again."""
     try:
-        review_baseline_check(
-            check_id=check_id,
-            reviewed_by=_who(request),
-            verdict=request.POST.get("verdict", ""),
-            now=timezone.now(),
-        )
+        act()
     except NotFound as error:
         raise Http404 from error
     except PlatformError as error:
         messages.error(request, str(error))
+    else:
+        if said:
+            messages.success(request, said)
     return redirect("portal:ops-settlement", event_id)
 
 
