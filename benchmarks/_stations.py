@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import resource
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import psutil
@@ -66,15 +67,12 @@ def register_stations(count: int, protocol: str) -> dict[str, int]:
     return stations
 
 
-class GatewayProcess:
-    """`manage.py ocpp_gateway` on a free port."""
+class ServerProcess:
+    """A server of its own on a free port; `command` writes READY when it listens."""
 
-    def __init__(self, *options: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+    def __init__(self, *command: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "ocpp_gateway", "--port", str(self.port), *options],
+            [sys.executable, *command],
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
             env={**os.environ, "LOG_LEVEL": "ERROR"},
@@ -83,22 +81,60 @@ class GatewayProcess:
         assert self.process.stdout.readline().startswith(b"READY")
         self.usage = psutil.Process(self.process.pid)
 
-    @property
-    def url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
 
     def cpu_s(self) -> float:
         """Processor time it has used, all threads."""
         times = self.usage.cpu_times()
         return times.user + times.system
 
+    def resident_mib(self) -> float:
+        """Memory that it holds, all of it."""
+        return self.usage.memory_info().rss / 2**20
+
     def stop(self) -> None:
+        """End it, and wait until it has."""
         self.process.terminate()
         self.process.wait(10)
 
 
-async def connect(url: str, identity: str, protocol: str) -> ClientConnection:
-    """Open a station's socket."""
+class GatewayProcess(ServerProcess):
+    """`manage.py ocpp_gateway` on a free port."""
+
+    def __init__(self, *options: str) -> None:
+        self.port = free_port()
+        self.url = f"ws://127.0.0.1:{self.port}"
+        super().__init__("manage.py", "ocpp_gateway", "--port", str(self.port), *options)
+
+
+class PackageProcess(ServerProcess):
+    """The PyPI package `ocpp` on a free port; see `benchmarks._ocpp_package`."""
+
+    def __init__(self) -> None:
+        port = free_port()
+        self.url = f"ws://127.0.0.1:{port}"
+        super().__init__("-m", "benchmarks._ocpp_package", str(port))
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def raise_file_limit() -> None:
+    """Let this process and those that it starts open as many sockets as the machine allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+async def connect(url: str, identity: str, protocol: str, *, local_address: str = "127.0.0.1") -> ClientConnection:
+    """Open a station's socket, from one of the loopback's addresses."""
     shown = base64.b64encode(f"{identity}:{PASSWORD}".encode()).decode()
     return await websockets.connect(
         f"{url}/{identity}",
@@ -107,6 +143,7 @@ async def connect(url: str, identity: str, protocol: str) -> ClientConnection:
         compression=None,
         ping_interval=None,
         open_timeout=60,
+        local_addr=(local_address, 0),
     )
 
 

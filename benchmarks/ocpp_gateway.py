@@ -1,200 +1,125 @@
-"""Durable OCPP messages per CPU-second of one gateway, and how long an answer takes at 100 messages per second.
+"""What one OCPP gateway process carries: durable messages per CPU-second, answer times, a crowd that boots, idle stations.
 
-    python -m benchmarks.ocpp_gateway [--stations 40] [--seconds 8] [--boots 0]
+    python -m benchmarks.ocpp_gateway [--stations 40] [--seconds 5] [--rounds 3] [--boots 1000] [--idle 5000]
 
-The mix is that of OCPP 2.0.1 stations: 20 % Heartbeat, 40 % MeterValues, 40 % TransactionEvent, of about 1 kB. Every
-message is answered after its commit only; afterwards the readings in the database are counted. Prints one JSON line.
-Uses a PostgreSQL and a Valkey of its own; the gateway is a process of its own, the trace of messages is on.
-`--boots 1000` measures besides how long so many stations take to connect and boot at once.
+Prints one JSON line. Uses a PostgreSQL and a Valkey of its own; the gateway is a process of its own and keeps its trace of
+messages, as in operation. 0 boots or idle stations leave that part out. All stations are on loopback.
+
+- `durable_msgs_per_cpu_s`: answered messages per second of processor time of the gateway process (all its threads; not
+  PostgreSQL's), `--stations` stations flat out with the mix of `_ocpp_mix`, each asking again as soon as it is answered.
+  A message is answered only after its commit; at the end the readings in the database are counted against the answers.
+- `ratio_to_ocpp_package`: that, over the same figure of the PyPI package `ocpp`: the same stations and mix, in turn with
+  ours, at a process whose handlers answer at once and store nothing (`_ocpp_package`: its router, validation and case
+  conversion on the same websockets and uvloop). It has less to do than the gateway, so at equal duty the ratio would be
+  larger.
+- `p99_ms_at_100_per_s`: from the sending of a message, or its turn if its station still waits for an answer, to its answer,
+  at 100 messages per second of the same mix.
+- `boot_1000_s`: 1,000 stations that were connected lose their sockets and all connect and send BootNotification at once:
+  until the last is accepted. `boot_dropped` counts refused or ended connections, until the gateway has configured all.
+- `stations_per_gib`: stations that have booted and been configured and say nothing, over the whole resident memory of a
+  fresh gateway process that holds them.
+
+Of rounds, the median counts.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import itertools
 import json
 import statistics
 import time
-from collections import defaultdict
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-import orjson
 import uvloop
 
-from benchmarks._stations import GatewayProcess, ask, close_all, connect, register_stations, with_servers
+from benchmarks._ocpp_crowd import measure_boots, measure_idle
+from benchmarks._ocpp_mix import PROTOCOL, Load, open_stations
+from benchmarks._stations import (
+    GatewayProcess,
+    PackageProcess,
+    ServerProcess,
+    close_all,
+    raise_file_limit,
+    register_stations,
+    with_servers,
+)
 
-PROTOCOL = "ocpp2.0.1"
-MARK = "2000-01-01T00:00:00.000000Z"
-# in this order, over and over: 20 % Heartbeat, 40 % MeterValues, 40 % TransactionEvent
-MIX = ("MeterValues", "TransactionEvent", "Heartbeat", "TransactionEvent", "MeterValues")
 PACED_PER_S = 100
+WARM_UP_S = 1.0
 
 
-def sampled(measurand: str, unit: str, value: float, **more: str) -> dict[str, object]:
+def p99_ms(latencies_s: list[float]) -> float:
+    """The 99th percentile in milliseconds."""
+    return 1000 * statistics.quantiles(latencies_s, n=100)[98]
+
+
+async def flat_out(server: ServerProcess, load: Load, connections: dict[str, Any], seconds: float) -> dict[str, float]:
+    """One round: messages per second of the server's processor and by the clock, and the 99th percentile."""
+    cpu_s, began = server.cpu_s(), time.perf_counter()
+    latencies_s = await load.flat_out(connections, seconds)
+    used_s, wall_s = server.cpu_s() - cpu_s, time.perf_counter() - began
+    return {"per_cpu_s": len(latencies_s) / used_s, "per_s": len(latencies_s) / wall_s, "p99_ms": p99_ms(latencies_s)}
+
+
+async def measure_messages(
+    gateway: GatewayProcess, package: PackageProcess, identities: list[str], options: argparse.Namespace
+) -> dict[str, float]:
+    """Our gateway and the package's router in turn."""
+    load, package_load = Load(), Load()
+    connections = await open_stations(gateway.url, identities)
+    package_connections = await open_stations(package.url, identities)
+    await load.flat_out(connections, WARM_UP_S)
+    await package_load.flat_out(package_connections, WARM_UP_S)
+    ours, theirs, paced_p99_ms = [], [], []
+    for _ in range(options.rounds):
+        ours.append(await flat_out(gateway, load, connections, options.seconds))
+        theirs.append(await flat_out(package, package_load, package_connections, options.seconds))
+        paced_p99_ms.append(p99_ms(await load.paced(connections, options.seconds, per_s=PACED_PER_S)))
+    await close_all([*connections.values(), *package_connections.values()])
+    per_cpu_s = statistics.median(found["per_cpu_s"] for found in ours)
+    package_per_cpu_s = statistics.median(found["per_cpu_s"] for found in theirs)
     return {
-        "value": value,
-        "context": "Sample.Periodic",
-        "measurand": measurand,
-        "location": "Outlet",
-        "unitOfMeasure": {"unit": unit},
-        **more,
-    }
-
-
-METER_VALUE = {
-    "timestamp": MARK,
-    "sampledValue": [
-        sampled("Energy.Active.Import.Register", "Wh", 123456.7),
-        *(sampled("Power.Active.Import", "W", 3600.0, phase=phase) for phase in ("L1", "L2", "L3")),
-        *(sampled("Current.Import", "A", 15.7, phase=phase) for phase in ("L1", "L2")),
-        {"value": 54.0, "measurand": "SoC", "unitOfMeasure": {"unit": "Percent"}},
-    ],
-}
-
-
-def templates(identity: str) -> dict[str, bytes]:
-    """Payloads with a mark where the instant goes, about 1 kB but for the Heartbeat."""
-    event = {
-        "eventType": "Updated",
-        "timestamp": MARK,
-        "triggerReason": "MeterValuePeriodic",
-        "seqNo": 1,
-        "transactionInfo": {"transactionId": f"TX-{identity}", "chargingState": "Charging"},
-        "evse": {"id": 1, "connectorId": 1},
-        "meterValue": [METER_VALUE],
-    }
-    return {
-        "MeterValues": orjson.dumps({"evseId": 1, "meterValue": [METER_VALUE]}),
-        "TransactionEvent": orjson.dumps(event),
-        "Heartbeat": b"{}",
-    }
-
-
-class Load:
-    """Stations that ask, wait for the answer, and ask again."""
-
-    def __init__(self) -> None:
-        self.numbers = itertools.count(1)
-        # every reading has an instant of its own, so that all can be counted afterwards
-        self.began_at = datetime.now(UTC) - timedelta(hours=1)
-        self.readings = 0
-        self.latency_s: list[float] = []
-        # a station has one call under way; the time that the next one waits for it counts
-        self.turns: dict[object, asyncio.Lock] = defaultdict(asyncio.Lock)
-
-    def frame(self, action: str, made: dict[str, bytes], number: int) -> bytes:
-        instant = (self.began_at + timedelta(microseconds=100 * number)).isoformat(timespec="microseconds")
-        payload = made[action].replace(MARK.encode(), instant.replace("+00:00", "Z").encode())
-        return b'[2,"%d","%s",%s]' % (number, action.encode(), payload)
-
-    async def ask_once(self, connection, action: str, made: dict[str, bytes]) -> None:
-        began = time.perf_counter()
-        async with self.turns[connection]:
-            answer = await ask(connection, self.frame(action, made, next(self.numbers)))
-        assert answer.startswith(b"[3,"), answer
-        self.latency_s.append(time.perf_counter() - began)
-        self.readings += action != "Heartbeat"
-
-    async def flat_out(self, connection, identity: str, until: float) -> None:
-        made = templates(identity)
-        for action in itertools.cycle(MIX):
-            if time.perf_counter() >= until:
-                return
-            await self.ask_once(connection, action, made)
-
-    async def paced(self, connections: dict[str, object], seconds: float) -> None:
-        made = {identity: templates(identity) for identity in connections}
-        stations, actions = itertools.cycle(connections), itertools.cycle(MIX)
-        began, running = time.perf_counter(), []
-        for turn in range(int(seconds * PACED_PER_S)):
-            await asyncio.sleep(max(0.0, began + turn / PACED_PER_S - time.perf_counter()))
-            identity = next(stations)
-            running.append(asyncio.create_task(self.ask_once(connections[identity], next(actions), made[identity])))
-        await asyncio.gather(*running)
-
-
-async def open_stations(url: str, identities: list[str]) -> dict[str, object]:
-    """Connect stations and begin a transaction at each."""
-    connections = {identity: await connect(url, identity, PROTOCOL) for identity in identities}
-    for identity, connection in connections.items():
-        start = orjson.loads(templates(identity)["TransactionEvent"])
-        start |= {"eventType": "Started", "seqNo": 0, "timestamp": datetime.now(UTC).isoformat()}
-        del start["meterValue"]
-        assert (await ask(connection, orjson.dumps([2, "s", "TransactionEvent", start]))).startswith(b"[3,")
-    return connections
-
-
-async def boot_all(url: str, identities: list[str]) -> float:
-    """Seconds until so many stations that all begin at once are connected and booted; a refused one tries again."""
-    boot = b'[2,"b","BootNotification",{"reason":"PowerUp","chargingStation":{"vendorName":"V","model":"M"}}]'
-    connections = []
-
-    async def boot_one(identity: str) -> None:
-        connection = await connect(url, identity, PROTOCOL)
-        assert b'"Accepted"' in await ask(connection, boot)
-        connections.append(connection)
-
-    began = time.perf_counter()
-    await asyncio.gather(*(boot_one(identity) for identity in identities))
-    took_s = time.perf_counter() - began
-    await close_all(connections)
-    return took_s
-
-
-async def drive(gateway: GatewayProcess, identities: list[str], options: argparse.Namespace) -> dict[str, float]:
-    connections = await open_stations(gateway.url, identities[: options.stations])
-    load = Load()
-    await asyncio.gather(
-        *(load.flat_out(c, identity, time.perf_counter() + 1.0) for identity, c in connections.items())
-    )
-    load.latency_s.clear()
-    cpu_s, began = gateway.cpu_s(), time.perf_counter()
-    until = began + options.seconds
-    await asyncio.gather(*(load.flat_out(c, identity, until) for identity, c in connections.items()))
-    wall_s, used_s, answered = time.perf_counter() - began, gateway.cpu_s() - cpu_s, len(load.latency_s)
-    flat_out_p99_s = statistics.quantiles(load.latency_s, n=100)[98]
-    load.latency_s.clear()
-    await load.paced(connections, options.seconds)
-    paced_p99_s = statistics.quantiles(load.latency_s, n=100)[98]
-    await close_all(list(connections.values()))
-    measured = {
-        "durable_msgs_per_cpu_s": round(answered / used_s),
-        "p99_ms_at_100_per_s": round(1000 * paced_p99_s, 1),
-        "msgs_per_s_flat_out": round(answered / wall_s),
-        "p99_ms_flat_out": round(1000 * flat_out_p99_s, 1),
-        "stations": options.stations,
+        "durable_msgs_per_cpu_s": round(per_cpu_s),
+        "ratio_to_ocpp_package": round(per_cpu_s / package_per_cpu_s, 1),
+        "ocpp_package_msgs_per_cpu_s": round(package_per_cpu_s),
+        "p99_ms_at_100_per_s": round(statistics.median(paced_p99_ms), 1),
+        "msgs_per_s_flat_out": round(statistics.median(found["per_s"] for found in ours)),
+        "p99_ms_flat_out": round(statistics.median(found["p99_ms"] for found in ours), 1),
+        "stations": len(identities),
         "readings": load.readings,
     }
+
+
+def measure(options: argparse.Namespace) -> dict[str, float]:
+    """Everything, one part after another, with a new gateway process for each."""
+    from fleet.models import Reading
+
+    identities = list(register_stations(max(options.stations, options.boots, options.idle), PROTOCOL))
+    with GatewayProcess() as gateway, PackageProcess() as package:
+        measured = uvloop.run(measure_messages(gateway, package, identities[: options.stations], options))
+    stored = Reading.objects.count()
+    if stored != measured["readings"]:
+        raise SystemExit(f"{measured['readings']} readings were answered, {stored} are stored")
     if options.boots:
-        measured["boot_all_s"] = round(await boot_all(gateway.url, identities[: options.boots]), 2)
-        measured["boots"] = options.boots
+        with GatewayProcess() as gateway:
+            measured |= uvloop.run(measure_boots(gateway, identities[: options.boots]))
+    if options.idle:
+        with GatewayProcess() as gateway:
+            measured |= uvloop.run(measure_idle(gateway, identities[: options.idle]))
     return measured
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stations", type=int, default=40)
-    parser.add_argument("--seconds", type=float, default=8)
-    parser.add_argument("--boots", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--boots", type=int, default=1000)
+    parser.add_argument("--idle", type=int, default=5000)
     options = parser.parse_args()
-
-    def measure() -> dict[str, float]:
-        from fleet.models import Reading
-
-        stations = register_stations(max(options.stations, options.boots), PROTOCOL)
-        gateway = GatewayProcess()
-        try:
-            measured = uvloop.run(drive(gateway, list(stations), options))
-        finally:
-            gateway.stop()
-        stored = Reading.objects.count()
-        if stored != measured["readings"]:
-            raise SystemExit(f"{measured['readings']} readings were answered, {stored} are stored")
-        return measured
-
-    print(json.dumps({"benchmark": Path(__file__).stem, **with_servers(measure)}))
+    raise_file_limit()
+    print(json.dumps({"benchmark": Path(__file__).stem, **with_servers(lambda: measure(options))}))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 from argparse import ArgumentParser
@@ -83,6 +84,7 @@ class Command(BaseCommand):
             allow_no_password=options["allow_no_password"],
             tunnel_url=settings.MQTT_URL if options["mqtt_tunnel"] else "",
         )
+        _raise_file_limit()
         uvloop.run(self._serve(gateway))
 
     async def _serve(self, gateway: OcppGateway) -> None:
@@ -96,3 +98,9 @@ class Command(BaseCommand):
         if gateway.encrypted_port:
             self.stdout.write(f"READY wss://{gateway.host}:{gateway.encrypted_port}")
         self.stdout.flush()
+
+
+def _raise_file_limit() -> None:
+    """Every station is an open file, and systems give a process 1,024 unless it asks for more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
