@@ -32,6 +32,10 @@ from grid.models import (
     SettlementShare,
     SettlementStep,
     SiteYear,
+    UftpCongestionPoint,
+    UftpOutgoing,
+    UftpParticipant,
+    UftpReceived,
 )
 
 
@@ -256,3 +260,34 @@ class CreditProjectAdmin(ReadOnlyAdmin):
 class SiteYearAdmin(admin.ModelAdmin):
     list_display = ("site_identity", "year", "verified_kg", "allowances_kg", "offsets_kg", "output", "energy_kwh")
     search_fields = ("site_identity",)
+
+
+@admin.register(UftpParticipant)
+class UftpParticipantAdmin(admin.ModelAdmin):
+    """With whom UFTP messages are exchanged. One that left is switched off, not deleted."""
+
+    list_display = ("domain", "role", "endpoint", "enabled")
+    search_fields = ("domain",)
+
+
+@admin.register(UftpCongestionPoint)
+class UftpCongestionPointAdmin(admin.ModelAdmin):
+    list_display = ("entity_address", "participant", "programme_code", "isp_minutes", "time_zone")
+    list_select_related = ("participant",)
+    search_fields = ("entity_address",)
+
+
+@admin.register(UftpReceived)
+class UftpReceivedAdmin(ReadOnlyAdmin):
+    list_display = ("kind", "message_id", "participant", "received_at", "rejection_reason")
+    list_filter = ("kind",)
+    list_select_related = ("participant",)
+    search_fields = ("=message_id", "=conversation_id")
+
+
+@admin.register(UftpOutgoing)
+class UftpOutgoingAdmin(ReadOnlyAdmin):
+    list_display = ("kind", "message_id", "participant", "state", "attempts", "sent_at", "last_error")
+    list_filter = ("state", "kind")
+    list_select_related = ("participant",)
+    search_fields = ("=message_id",)

@@ -6,11 +6,13 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from common.errors import PlatformError
 from grid.markets.openadr_notifier import broker, webhook
+from grid.markets.uftp.sending import send_message
 from grid.operations.openadr.broker_logins import dismiss_expired_logins
 from grid.operations.openadr.notifications import (
     Delivery,
@@ -21,6 +23,7 @@ from grid.operations.openadr.notifications import (
     put_back,
     something_is_due,
 )
+from grid.operations.uftp import messages as uftp_messages
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,11 @@ CALLS_AT_ONCE = 16
 BEAT_SCHEDULE = {
     "grid.deliver_notifications": {
         "task": "grid.deliver_notifications",
+        "schedule": DELIVER_EVERY_S,
+        "options": {"expires": 2 * DELIVER_EVERY_S},
+    },
+    "grid.send_uftp_messages": {
+        "task": "grid.send_uftp_messages",
         "schedule": DELIVER_EVERY_S,
         "options": {"expires": 2 * DELIVER_EVERY_S},
     },
@@ -53,6 +61,46 @@ def tidy_openadr() -> None:
     """Dismiss clients from the broker whose tokens are over, and forget what was told long ago."""
     dismiss_expired_logins(now=timezone.now())
     forget_old_notifications(now=timezone.now())
+
+
+@shared_task(name="grid.send_uftp_messages")
+def send_uftp_messages() -> int:
+    """Send UFTP messages until none is due; returns how many were taken."""
+    taken = 0
+    while due := uftp_messages.claim_due(now=timezone.now()):
+        with ThreadPoolExecutor(CALLS_AT_ONCE) as pool:
+            outcomes = list(pool.map(_send_uftp, due))
+        for message, error in zip(due, outcomes, strict=True):
+            now = timezone.now()
+            if error is None:
+                uftp_messages.mark_sent(row_id=message.row_id, now=now)
+                taken += 1
+            elif uftp_messages.mark_failed(row_id=message.row_id, error=f"{error.field}: {error.message}", now=now):
+                logger.warning("UFTP message %s to %s given up: %s", message.row_id, message.endpoint, error.message)
+    return taken
+
+
+def request_uftp_sending() -> None:
+    """Have answers sent once they are committed. Without the task queue the clock's next stroke does it."""
+    try:
+        send_uftp_messages.delay_on_commit()
+    except OperationalError as error:
+        logger.warning("UFTP messages wait for the next round: %s", error)
+
+
+def _send_uftp(message: uftp_messages.Due) -> PlatformError | None:
+    """How it failed; no database here: it runs on a thread."""
+    try:
+        send_message(
+            message.xml,
+            endpoint=message.endpoint,
+            own_domain=settings.UFTP_DOMAIN,
+            private_key=settings.UFTP_PRIVATE_KEY,
+            allow_insecure=settings.UFTP_ALLOW_INSECURE_ENDPOINTS,
+        )
+    except PlatformError as error:
+        return error
+    return None
 
 
 def request_delivery() -> None:

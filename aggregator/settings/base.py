@@ -148,6 +148,11 @@ OPENADR_ALLOW_INSECURE_CALLBACKS = env.bool("OPENADR_ALLOW_INSECURE_CALLBACKS", 
 OPENADR_MQTT_URIS = env.list("OPENADR_MQTT_URIS", default=[])
 # Where outside VTNs reach us with call-backs: https://…/openadr3/callbacks; without it they are polled.
 OPENADR_CALLBACK_URL = env.str("OPENADR_CALLBACK_URL", default="")
+# UFTP (Shapeshifter): the domain that we sign under, and our Ed25519 key in base64; without a domain it is not in use.
+UFTP_DOMAIN = env.str("UFTP_DOMAIN", default="")
+UFTP_PRIVATE_KEY = env.str("UFTP_PRIVATE_KEY", default="")
+# Participants are reached by https only, unless this is on, for tests on one machine.
+UFTP_ALLOW_INSECURE_ENDPOINTS = env.bool("UFTP_ALLOW_INSECURE_ENDPOINTS", default=False)
 SPECTACULAR_SETTINGS = {
     "TITLE": "Vehicle-to-grid and idle-compute aggregator",
     "VERSION": "1",

@@ -40,6 +40,7 @@ from grid.models.price import EmissionFactor, EmissionFactorSeries, FactorKind, 
 from grid.models.product import Assessment, MarketProduct, ProductDirection
 from grid.models.programme import Programme
 from grid.models.settlement import Settlement, SettlementShare, SettlementStep
+from grid.models.uftp import OutgoingState, UftpCongestionPoint, UftpOutgoing, UftpParticipant, UftpReceived, UftpRole
 
 __all__ = [
     "RENEWABLE_KINDS",
@@ -77,6 +78,7 @@ __all__ = [
     "OpenAdrResource",
     "OpenAdrSubscription",
     "OpenAdrVen",
+    "OutgoingState",
     "OutsideEvent",
     "OutsideReport",
     "OutsideVtn",
@@ -89,5 +91,10 @@ __all__ = [
     "SettlementShare",
     "SettlementStep",
     "SiteYear",
+    "UftpCongestionPoint",
+    "UftpOutgoing",
+    "UftpParticipant",
+    "UftpReceived",
+    "UftpRole",
     "VtnTransport",
 ]

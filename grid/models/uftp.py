@@ -1,0 +1,92 @@
+"""UFTP (Shapeshifter): with whom messages are exchanged, what came in, and what is to be sent."""
+
+from django.db import models
+from django.db.models import F, Q
+
+LONGEST_REASON = 300
+
+
+class UftpRole(models.TextChoices):
+    DSO = "DSO", "Distribution system operator"
+
+
+class OutgoingState(models.TextChoices):
+    WAITING = "waiting", "Waiting"
+    SENT = "sent", "Sent"
+    GIVEN_UP = "given_up", "Given up"
+
+
+class UftpParticipant(models.Model):
+    """A party of the market. Its public key and endpoint are what it published; our private key is not kept here."""
+
+    domain = models.CharField(max_length=253, help_text="internet domain, as it signs its messages")
+    role = models.CharField(max_length=3, choices=UftpRole, default=UftpRole.DSO)
+    endpoint = models.URLField(max_length=500, help_text="where its messages go, https://…/shapeshifter/api/v3/message")
+    public_key = models.CharField(max_length=44, help_text="Ed25519 key to verify its signatures with, in base64")
+    enabled = models.BooleanField(default=True, help_text="off: its messages are answered with Barred Sender")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["domain", "role"], name="uftp_participant_once")]
+        ordering = [F("domain").asc()]
+
+    def __str__(self) -> str:
+        return f"{self.domain} ({self.role})"
+
+
+class UftpCongestionPoint(models.Model):
+    """A place in the grid at which a participant may ask our portfolio for flexibility, and in which programme."""
+
+    entity_address = models.CharField(max_length=500, unique=True, help_text="ea1.… or ean.…")
+    participant = models.ForeignKey(UftpParticipant, on_delete=models.PROTECT, related_name="congestion_points")
+    programme_code = models.CharField(max_length=60, help_text="programme of ours whose region feeds from this point")
+    isp_minutes = models.PositiveIntegerField(default=15, help_text="length of an imbalance settlement period")
+    time_zone = models.CharField(max_length=60, default="Europe/Amsterdam")
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(isp_minutes__range=(1, 60)), name="uftp_isp_minutes_range")]
+        ordering = [F("entity_address").asc()]
+
+    def __str__(self) -> str:
+        return self.entity_address
+
+
+class UftpReceived(models.Model):
+    """A message with a valid signature, kept as it was signed, and how it was judged."""
+
+    participant = models.ForeignKey(UftpParticipant, on_delete=models.PROTECT, related_name="received")
+    message_id = models.UUIDField()
+    conversation_id = models.UUIDField()
+    kind = models.CharField(max_length=60)
+    xml = models.TextField()
+    rejection_reason = models.CharField(max_length=LONGEST_REASON, blank=True, help_text="empty: accepted")
+    received_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["participant", "message_id"], name="uftp_received_once")]
+        ordering = [F("received_at").desc()]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.message_id}"
+
+
+class UftpOutgoing(models.Model):
+    """A message to a participant; it is signed when it is sent, so that no row depends on a key."""
+
+    participant = models.ForeignKey(UftpParticipant, on_delete=models.PROTECT, related_name="outgoing")
+    message_id = models.UUIDField(unique=True)
+    kind = models.CharField(max_length=60)
+    xml = models.TextField()
+    answers = models.ForeignKey(UftpReceived, on_delete=models.PROTECT, related_name="answers", null=True, blank=True)
+    state = models.CharField(max_length=10, choices=OutgoingState, default=OutgoingState.WAITING)
+    created_at = models.DateTimeField()
+    due_at = models.DateTimeField()
+    attempts = models.PositiveIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    last_error = models.CharField(max_length=LONGEST_REASON, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["due_at"], name="uftp_outgoing_due", condition=Q(state="waiting"))]
+        ordering = [F("created_at").desc()]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.message_id}"
