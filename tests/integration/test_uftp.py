@@ -74,9 +74,7 @@ def market(platform_environment: dict[str, str], running: ExitStack, settings: A
     settings.UFTP_ALLOW_INSECURE_ENDPOINTS = True
     held: Any = running
     if not hasattr(held, "address"):
-        held.address = running.enter_context(
-            web_server({**platform_environment, "UFTP_DOMAIN": AGR, "UFTP_PRIVATE_KEY": AGR_SECRET})
-        )
+        held.address = running.enter_context(web_server({**platform_environment, "UFTP_DOMAIN": AGR}))
     port = ReservedPort()
     operator = Operator(
         sender_domain=DSO,
