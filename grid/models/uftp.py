@@ -1,9 +1,16 @@
 """UFTP (Shapeshifter): with whom messages are exchanged, what came in, and what is to be sent."""
 
+import zoneinfo
+from base64 import b64decode
+
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
 
+from grid.models.programme import Programme
+
 LONGEST_REASON = 300
+KEY_BYTES = 32
 
 
 class UftpRole(models.TextChoices):
@@ -32,6 +39,15 @@ class UftpParticipant(models.Model):
     def __str__(self) -> str:
         return f"{self.domain} ({self.role})"
 
+    def clean(self) -> None:
+        """A key that cannot be one would refuse every message as if it were forged."""
+        try:
+            length = len(b64decode(self.public_key, validate=True))
+        except ValueError:
+            length = 0
+        if length != KEY_BYTES:
+            raise ValidationError({"public_key": f"This is no Ed25519 key: give {KEY_BYTES} bytes in base64."})
+
 
 class UftpCongestionPoint(models.Model):
     """A place in the grid at which a participant may ask our portfolio for flexibility, and in which programme."""
@@ -48,6 +64,13 @@ class UftpCongestionPoint(models.Model):
 
     def __str__(self) -> str:
         return self.entity_address
+
+    def clean(self) -> None:
+        """Days begin in a zone that exists, and what is asked for belongs to a programme that exists."""
+        if self.time_zone not in zoneinfo.available_timezones():
+            raise ValidationError({"time_zone": "There is no such time zone: give one such as Europe/Amsterdam."})
+        if not Programme.objects.filter(code=self.programme_code).exists():
+            raise ValidationError({"programme_code": "There is no programme of this code: add it first."})
 
 
 class UftpReceived(models.Model):

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 from nacl.bindings import crypto_sign_keypair
 from shapeshifter_uftp import ShapeshifterDsoAgrClient, ShapeshifterDsoService
@@ -31,6 +32,7 @@ from aggregator.management.supervisor.launching import LOOPBACK, ReservedPort
 from grid import tasks
 from grid.models import OutgoingState, UftpCongestionPoint, UftpOutgoing, UftpParticipant, UftpReceived
 from tests.conformance.openadr.server import web_server
+from tests.integration.places import register_test_place
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DSO, AGR = "dso.example.nl", "aggregator.example.nl"
@@ -245,3 +247,25 @@ def test_messages_leave_by_https_alone_unless_told_otherwise(market: Market, set
     market.client.send_flex_request(flex_request())
     assert tasks.send_uftp_messages() == 0
     assert "is not https" in UftpOutgoing.objects.get().last_error
+
+
+@pytest.mark.parametrize("key", ["", "not base64", b64encode(b"short").decode(), DSO_SECRET])
+def test_a_key_that_cannot_be_one_is_not_taken(key: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        UftpParticipant(domain=DSO, endpoint="https://dso.example.nl/", public_key=key).full_clean()
+    assert set(refused.value.message_dict) == {"public_key"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("time_zone", "Europe/Atlantis"), ("programme_code", "none"), ("isp_minutes", 0)]
+)
+def test_a_congestion_point_that_cannot_work_is_not_taken(field: str, value: Any) -> None:
+    register_test_place(now=datetime(2026, 1, 1, tzinfo=UTC))
+    participant = UftpParticipant(domain=DSO, endpoint="https://dso.example.nl/", public_key=DSO_KEY)
+    participant.full_clean()
+    participant.save()
+    point = UftpCongestionPoint(entity_address=POINT, participant=participant, programme_code="utility-dr")
+    point.full_clean()
+    setattr(point, field, value)
+    with pytest.raises(ValidationError):
+        point.full_clean()
