@@ -17,6 +17,7 @@ import pytest
 
 from aggregator.management.supervisor.launching import wait_until
 from aggregator.management.supervisor.output import LogFollower, Terminal
+from aggregator.management.supervisor.processes import Stage
 from aggregator.management.supervisor.run_directory import RunDirectory, first_free, running_pid
 from common.errors import Conflict
 
@@ -47,7 +48,7 @@ DRIVER = """
         terminal=Terminal(),
     )
     (folder / "workspace").write_text(str(supervisor.servers.workspace.path))
-    sys.exit(supervisor.run(on_ready=lambda: (folder / "ready").touch()))
+    sys.exit(supervisor.run(on_ready=lambda: (folder / "ready").touch(), ready_before=READY_BEFORE))
 """
 SLEEPER = "import time; print('READY', flush=True); time.sleep(600)"
 # a process with a child, as Celery and granian have them
@@ -64,8 +65,9 @@ def drive(tmp_path: Path) -> Iterator[Drive]:
     """Start a supervisor over the given specs (source text) in `tmp_path`."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(specs: str, *, embed_valkey: bool = False) -> subprocess.Popen[str]:
+    def start(specs: str, *, embed_valkey: bool = False, ready_before: Stage = Stage.STORY) -> subprocess.Popen[str]:
         program = textwrap.dedent(DRIVER).replace("EMBED_VALKEY", str(embed_valkey)).replace("SPECS", specs)
+        program = program.replace("READY_BEFORE", f"Stage.{ready_before.name}")
         driver = subprocess.Popen(
             [sys.executable, "-c", program, str(tmp_path)],
             cwd=REPOSITORY,
@@ -111,6 +113,22 @@ def test_stages_start_in_order_and_the_story_has_the_last_word(drive: Drive, tmp
     assert driver.returncode == 0
     assert (tmp_path / "order").read_text().split() == ["first", "second"]
     assert output.splitlines() == ["a tale", "{}"]
+
+
+def test_ready_may_be_said_before_what_works_in_the_background(drive: Drive, tmp_path: Path) -> None:
+    looks = "import os; open('seen', 'w').write(str(os.path.exists('ready')))"
+    driver = drive(
+        f"""[
+        ProcessSpec("field", python({(looks.replace("seen", "seen_in_the_field") + "; " + SLEEPER)!r}), Stage.FIELD),
+        ProcessSpec("background", python({looks!r}), Stage.BACKGROUND, once=True),
+        ProcessSpec("story", python("pass"), Stage.STORY, story=True),
+        ]""",
+        ready_before=Stage.BACKGROUND,
+    )
+    driver.communicate(timeout=60)
+    assert driver.returncode == 0
+    assert (tmp_path / "seen_in_the_field").read_text() == "False"
+    assert (tmp_path / "seen").read_text() == "True"
 
 
 def test_a_step_that_fails_ends_the_start_and_shows_its_log(drive: Drive, tmp_path: Path) -> None:

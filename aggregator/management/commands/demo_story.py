@@ -60,7 +60,6 @@ class Command(BaseCommand):
         self.outcomes: list[EventOutcome] = []
         operator = self._client(options["web"], "operator", "events:read events:write")
         self.tenant = Tenant(self._client(options["web"], "tenant", "jobs:read jobs:write"))
-        self._tell_logins(options["web"])
         self._wait_for_fleet()
         direction = "reduce"
         while self._left_s() > self._needed_s(direction):
@@ -85,14 +84,6 @@ class Command(BaseCommand):
     def _client(self, web: str, role: str, scopes: str) -> ApiClient:
         created = create_client(name=f"demonstration {role} {uuid.uuid4().hex[:8]}", role=role)
         return ApiClient(web, client_id=created.client_id, client_secret=created.client_secret, scopes=scopes)
-
-    def _tell_logins(self, web: str) -> None:
-        now = timezone.now()
-        self.narrator.say(f"the platform is at {web}", now=now)
-        path = settings.RUN_DIR / "logins.json"
-        if path.exists():
-            for role, login in json.loads(path.read_text()).items():
-                self.narrator.say(f"log in as {role}: {login['email']}, password {login['password']}", now=now)
 
     def _wait_for_fleet(self) -> None:
         """Wait until the cars that come at the start are here and a plan holds them."""

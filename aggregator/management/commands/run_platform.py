@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import secrets
 import sys
@@ -15,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from aggregator.management.supervisor.launching import ReservedPort
 from aggregator.management.supervisor.output import Terminal
-from aggregator.management.supervisor.processes import ProcessSpec, process_environment
+from aggregator.management.supervisor.processes import ProcessSpec, Stage, process_environment
 from aggregator.management.supervisor.run_directory import RunDirectory, first_free
 from aggregator.management.supervisor.servers import BY_VARIABLE, EmbeddedServers
 from aggregator.management.supervisor.supervisor import Supervisor
@@ -89,10 +90,12 @@ class Command(BaseCommand):
 
         def announce() -> None:
             directory.publish(environment=environment, addresses=addresses(ports, environment))
-            terminal.say(banner(ports, directory, demo=demo))
+            for text in (banner(ports, directory, demo=demo), *(logins(directory) if demo else [])):
+                terminal.say(text)
 
         try:
-            return supervisor.run(on_ready=announce)
+            # whoever watches a demonstration need not wait for what works in the background
+            return supervisor.run(on_ready=announce, ready_before=Stage.BACKGROUND if demo else Stage.STORY)
         finally:
             directory.close()
 
@@ -180,6 +183,15 @@ def addresses(ports: Ports, environment: dict[str, str]) -> dict[str, object]:
         "mqtt": broker if "://" in broker else f"mqtt://{broker}",
         "modbus": {"role": "client", "register": "manage.py create_pack --host HOST --port PORT"},
     }
+
+
+def logins(directory: RunDirectory) -> list[str]:
+    """How to log in to a demonstration, whose passwords were made for this run alone."""
+    path = directory.path / "logins.json"
+    if not path.exists():
+        return []
+    made = json.loads(path.read_text())
+    return [f"log in as {role}: {login['email']}, password {login['password']}" for role, login in made.items()]
 
 
 def banner(ports: Ports, directory: RunDirectory, *, demo: bool) -> str:

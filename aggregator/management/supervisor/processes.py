@@ -22,12 +22,16 @@ STEADY_AFTER_S = 30.0
 
 
 class Stage(IntEnum):
-    """Everything in a stage starts together; the next begins when all of it is ready."""
+    """Everything in a stage starts together; the next begins when all of it is ready.
+
+    What a page needs to show a portfolio that lives comes before what works on it in the background.
+    """
 
     SCHEMA = 1
     PLATFORM = 2
     FIELD = 3
-    STORY = 4
+    BACKGROUND = 4
+    STORY = 5
 
 
 @dataclass(frozen=True)

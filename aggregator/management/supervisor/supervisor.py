@@ -63,8 +63,8 @@ class Supervisor:
         self._interrupts = 0
         self._active: list[ManagedProcess] = []
 
-    def run(self, *, on_ready: Callable[[], None]) -> int:
-        """Start, call `on_ready` once everything below the story runs, watch, stop. Returns an exit status.
+    def run(self, *, on_ready: Callable[[], None], ready_before: Stage = Stage.STORY) -> int:
+        """Start, call `on_ready` once every stage before `ready_before` runs, watch, stop. Returns an exit status.
 
         0 after the story's end or a requested stop; 1 if the start or the story failed; 130 if the start was
         interrupted.
@@ -72,7 +72,7 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._interrupt)
         try:
-            if not self._start(on_ready):
+            if not self._start(on_ready, ready_before):
                 return _SIGINT_STATUS
             return self._watch()
         except RunFailed as failure:
@@ -89,7 +89,7 @@ class Supervisor:
                 if managed.process is not None:
                     signal_group(managed.process, signal.SIGKILL)
 
-    def _start(self, on_ready: Callable[[], None]) -> bool:
+    def _start(self, on_ready: Callable[[], None], ready_before: Stage) -> bool:
         started = time.monotonic()
         names = ", ".join(server.name for server in self.servers.servers)
         if names:
@@ -106,7 +106,7 @@ class Supervisor:
             if stage == Stage.PLATFORM:
                 for port in self.reserved_ports:
                     port.release()
-            if stage == Stage.STORY:
+            if stage == ready_before:
                 on_ready()
             if members:
                 self.terminal.say(

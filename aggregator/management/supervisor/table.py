@@ -54,8 +54,6 @@ def platform_processes(ports: Ports, run_dir: Path) -> list[ProcessSpec]:
     return [
         ProcessSpec(MIGRATE, manage("migrate", "--no-input", "--verbosity=1"), Stage.SCHEMA, once=True),
         ProcessSpec("web", _granian(ports.web), Stage.PLATFORM, ready_url=ports.web_url),
-        ProcessSpec("worker", _celery_worker(), Stage.PLATFORM, ready_line=r"\bready\.$"),
-        ProcessSpec("beat", _celery_beat(run_dir), Stage.PLATFORM, ready_line=r"beat: Starting"),
         ProcessSpec(
             "ocpp_gateway",
             manage("ocpp_gateway", "--host", LOOPBACK, "--port", str(ports.ocpp)),
@@ -64,8 +62,10 @@ def platform_processes(ports: Ports, run_dir: Path) -> list[ProcessSpec]:
         ),
         ProcessSpec("modbus_gateway", manage("modbus_gateway"), Stage.FIELD),
         ProcessSpec("mqtt_gateway", manage("mqtt_gateway"), Stage.FIELD),
-        ProcessSpec("tracking_loop", manage("tracking_loop"), Stage.FIELD),
-        ProcessSpec("openadr_listener", manage("openadr_listener"), Stage.FIELD),
+        ProcessSpec("worker", _celery_worker(), Stage.BACKGROUND, ready_line=r"\bready\.$"),
+        ProcessSpec("beat", _celery_beat(run_dir), Stage.BACKGROUND, ready_line=r"beat: Starting"),
+        ProcessSpec("tracking_loop", manage("tracking_loop"), Stage.BACKGROUND),
+        ProcessSpec("openadr_listener", manage("openadr_listener"), Stage.BACKGROUND),
     ]
 
 
@@ -82,7 +82,7 @@ def demonstration_processes(ports: Ports, options: DemoOptions) -> list[ProcessS
         ProcessSpec("twin_packs", manage("twin_packs"), Stage.FIELD),
         ProcessSpec("twin_chargers", manage("twin_chargers"), Stage.FIELD),
         ProcessSpec("twin_mqtt_chargers", manage("twin_mqtt_chargers"), Stage.FIELD),
-        ProcessSpec("twin_computers", manage("twin_computers"), Stage.FIELD),
+        ProcessSpec("twin_computers", manage("twin_computers"), Stage.BACKGROUND),
         ProcessSpec("demo_story", manage("demo_story", *seconds), Stage.STORY, story=True),
     ]
 

@@ -24,6 +24,12 @@ def run(folder: Path, memory: Path) -> int:
     return subprocess.run(pytest_command(*remembering(memory), str(folder)), capture_output=True).returncode
 
 
+@pytest.fixture(autouse=True)
+def no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is needed here, and each run of pytest would load them all."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "tests"
