@@ -62,9 +62,10 @@ def platform_processes(ports: Ports, run_dir: Path) -> list[ProcessSpec]:
         ),
         ProcessSpec("modbus_gateway", manage("modbus_gateway"), Stage.FIELD),
         ProcessSpec("mqtt_gateway", manage("mqtt_gateway"), Stage.FIELD),
+        # hears of arrivals as they happen, so it is there before the first
+        ProcessSpec("tracking_loop", manage("tracking_loop"), Stage.FIELD),
         ProcessSpec("worker", _celery_worker(), Stage.BACKGROUND, ready_line=r"\bready\.$"),
         ProcessSpec("beat", _celery_beat(run_dir), Stage.BACKGROUND, ready_line=r"beat: Starting"),
-        ProcessSpec("tracking_loop", manage("tracking_loop"), Stage.BACKGROUND),
         ProcessSpec("openadr_listener", manage("openadr_listener"), Stage.BACKGROUND),
     ]
 
