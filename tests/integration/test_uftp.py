@@ -249,7 +249,11 @@ def test_messages_leave_by_https_alone_unless_told_otherwise(market: Market, set
     assert "is not https" in UftpOutgoing.objects.get().last_error
 
 
-@pytest.mark.parametrize("key", ["", "not base64", b64encode(b"short").decode(), DSO_SECRET])
+@pytest.mark.parametrize(
+    "key",
+    ["", "not base64", b64encode(b"short").decode(), DSO_SECRET],
+    ids=["none", "not base64", "short", "secret"],  # drawn keys would name the test anew in every process
+)
 def test_a_key_that_cannot_be_one_is_not_taken(key: str) -> None:
     with pytest.raises(ValidationError) as refused:
         UftpParticipant(domain=DSO, endpoint="https://dso.example.nl/", public_key=key).full_clean()
