@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
+from django.db.models import F, Q
 
 from fleet.core.local_control import LocalControl, read_local_control
 from fleet.models import Asset, AssetKind, CommandKind, CommandState, DeviceCommand, Evse
@@ -332,11 +333,15 @@ def refuse_command(*, command_id: int, sent_at: datetime, answered_at: datetime,
 def requeue_unanswered(*, now: datetime, unanswered_after_s: float = 10) -> int:
     """Give commands without an answer another try; after three the asset is marked as not answering.
 
-    A command that a newer one has overtaken is not tried again. Returns how many were queued again.
+    One that was claimed by a gateway from which its station has since moved to another is not waited for: nobody can
+    answer it there. A command that a newer one has overtaken is not tried again. Returns how many were queued again.
     """
+    long_ago = Q(sent_at__lt=now - timedelta(seconds=unanswered_after_s))
+    moved_away = Q(holder__gt="") & ~Q(holder=F("claimed_by"))
     unanswered = list(
         DeviceCommand.objects.select_for_update(skip_locked=True, of=("self",))
-        .filter(state=CommandState.SENT, sent_at__lt=now - timedelta(seconds=unanswered_after_s))
+        .annotate(holder=F("asset__evse__charger__gateway_identity"))
+        .filter(long_ago | moved_away, state=CommandState.SENT)
         .select_related("asset__site__grid_node")
         .order_by("asset_id")[:1000]
     )
@@ -355,7 +360,7 @@ def requeue_unanswered(*, now: datetime, unanswered_after_s: float = 10) -> int:
         if overtaken or command.valid_until <= now:
             command.state = CommandState.SUPERSEDED if overtaken else CommandState.EXPIRED
             command.answered_at = now
-        elif command.attempts < MAX_ATTEMPTS:
+        elif command.attempts < MAX_ATTEMPTS or command.holder not in (None, "", command.claimed_by):
             command.state = CommandState.QUEUED
             requeued.append(command.asset_id)
         else:

@@ -149,6 +149,8 @@ def test_proxy_knows_every_gateway() -> None:
     assert len(gateways) >= 2
     assert all(f"{name}:9000" in proxy for name in [*gateways])
     assert "web:8000" in proxy
+    # a station that is sent to a dead gateway must not be sent there again until a health check has seen it
+    assert "option redispatch 1" in proxy.partition("backend ocpp")[2]
 
 
 def test_image_contains_what_it_copies_and_drops_root() -> None:
