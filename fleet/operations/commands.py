@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import BooleanField, ExpressionWrapper, F, Q
 
 from fleet.core.local_control import LocalControl, read_local_control
 from fleet.models import Asset, AssetKind, CommandKind, CommandState, DeviceCommand, Evse
@@ -337,10 +337,14 @@ def requeue_unanswered(*, now: datetime, unanswered_after_s: float = 10) -> int:
     answer it there. A command that a newer one has overtaken is not tried again. Returns how many were queued again.
     """
     long_ago = Q(sent_at__lt=now - timedelta(seconds=unanswered_after_s))
-    moved_away = Q(holder__gt="") & ~Q(holder=F("claimed_by"))
+    holder = "asset__evse__charger__gateway_identity"
+    # of MQTT's processes any may hear an answer
+    moved_away = (
+        Q(**{f"{holder}__gt": ""}) & ~Q(**{holder: F("claimed_by")}) & ~Q(asset__evse__charger__protocol="mqtt")
+    )
     unanswered = list(
         DeviceCommand.objects.select_for_update(skip_locked=True, of=("self",))
-        .annotate(holder=F("asset__evse__charger__gateway_identity"))
+        .annotate(moved_away=ExpressionWrapper(moved_away, output_field=BooleanField()))
         .filter(long_ago | moved_away, state=CommandState.SENT)
         .select_related("asset__site__grid_node")
         .order_by("asset_id")[:1000]
@@ -360,7 +364,7 @@ def requeue_unanswered(*, now: datetime, unanswered_after_s: float = 10) -> int:
         if overtaken or command.valid_until <= now:
             command.state = CommandState.SUPERSEDED if overtaken else CommandState.EXPIRED
             command.answered_at = now
-        elif command.attempts < MAX_ATTEMPTS or command.holder not in (None, "", command.claimed_by):
+        elif command.attempts < MAX_ATTEMPTS or command.moved_away:
             command.state = CommandState.QUEUED
             requeued.append(command.asset_id)
         else:

@@ -194,6 +194,24 @@ def test_silence_is_retried_then_the_asset_is_left_out_and_an_answer_brings_it_b
     assert asset.fault == ""
 
 
+def test_a_command_whose_station_has_moved_to_another_gateway_is_not_waited_for(
+    fleet: dict[str, list[Asset]],
+) -> None:
+    moved, stayed = fleet["ocpp"][:2]
+    queue_schedules(schedules=[schedule(moved, 1.0), schedule(stayed, 1.0)], now=NOW)
+    assert sorted(claim("ocpp")) == sorted([moved.pk, stayed.pk])
+    soon = NOW + timedelta(seconds=1)
+    station = Charger.objects.filter(evses__asset=moved)
+    station.update(gateway_identity="")
+    assert requeue_unanswered(now=soon) == 0  # nobody holds it
+    for attempt in range(5):  # more often than one that does not answer is told
+        station.update(gateway_identity=f"gw-{attempt + 2}")
+        assert requeue_unanswered(now=soon) == 1
+        assert claim("ocpp", now=soon, identity=f"gw-{attempt + 2}") == [moved.pk]
+        assert requeue_unanswered(now=soon) == 0
+    assert DeviceCommand.objects.get(asset=stayed).attempts == 1
+
+
 def test_an_overtaken_or_outdated_command_is_not_tried_again(fleet: dict[str, list[Asset]]) -> None:
     overtaken, outdated = fleet["packs"][:2]
     queue_schedules(schedules=[schedule(overtaken, 1.0), schedule(outdated, 1.0)], now=NOW)
