@@ -57,7 +57,9 @@ def main() -> int:
 def judged_alone(status: int, memory: Path, folders: list[str]) -> int:
     """The status of a run after the few tests that failed in it had the machine to themselves."""
     failed = failed_tests(memory)
-    if status != pytest.ExitCode.TESTS_FAILED or not 1 <= len(failed) <= MOST_JUDGED_ALONE:
+    # what has no "::" is a file or a process that could not even say which tests it has
+    tests_alone = all("::" in name for name in failed) and 1 <= len(failed) <= MOST_JUDGED_ALONE
+    if status != pytest.ExitCode.TESTS_FAILED or not tests_alone:
         return status
     print(f"\n{len(failed)} failed beside the others and run once more, alone:", *failed, sep="\n  ", flush=True)
     again = subprocess.run(pytest_command(*remembering(memory), "--last-failed", *folders)).returncode
