@@ -74,3 +74,13 @@ def test_many_failures_and_broken_files_get_no_second_chance(
     (folder / "test_unreadable.py").write_text("import nothing_of_that_name\n")
     assert judged_alone(run(folder, memory), memory, [str(folder)]) == 2
     assert "once more" not in capfd.readouterr().out
+
+
+def test_processes_that_collected_different_tests_get_no_second_chance(
+    folder: Path, memory: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    remembered = memory / "v" / "cache" / "lastfailed"
+    remembered.parent.mkdir(parents=True)
+    remembered.write_text('{"gw1": true}')
+    assert judged_alone(1, memory, [str(folder)]) == 1
+    assert "once more" not in capfd.readouterr().out
