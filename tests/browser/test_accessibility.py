@@ -43,6 +43,8 @@ OPERATOR = [
     "/ops/packs/",
     "/ops/packs/new/",
 ]
+# pages that say why nothing is shown are looked at too; of any other that would be all that is looked at
+OTHER_STATUS = {("visitor", "/nowhere/"): 404, ("owner", "/ops/"): 403}
 COLOUR_RULES = ["color-contrast", "link-in-text-block"]
 SHAPES = [(360, "light"), (360, "dark"), (1440, "light"), (1440, "dark")]
 
@@ -58,7 +60,8 @@ def test_pages_have_no_violation_and_fit_their_window(visit, world: World, langu
         address = template.format(
             car=world.vehicles[0].pk, settled=world.settled.pk, running=world.running.pk, plan=world.plan.pk
         )
-        page.goto(address)
+        answer = page.goto(address)
+        assert answer is not None and answer.status == OTHER_STATUS.get((who, address), 200), address
         page.wait_for_load_state("networkidle") if address == "/ops/" else None
         assert page.locator("h1").count() == 1, address
         assert page.locator("html").get_attribute("lang") == language
