@@ -102,8 +102,10 @@ class ModbusGateway:
 
     async def _refresh_when_changed(self) -> None:
         while True:
+            # Python 3.11's wait_for forgets that it was cancelled if a change comes in the same moment
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), REFRESH_S)
+                async with asyncio.timeout(REFRESH_S):
+                    await self._changed.wait()
             self._changed.clear()
             try:
                 await self._refresh()

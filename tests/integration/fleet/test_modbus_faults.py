@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from common.errors import PlatformError
 from fleet.devices.modbus import endpoint
 from fleet.devices.modbus.discovery import find_pack
+from fleet.devices.modbus.server import ModbusGateway
 from fleet.devices.modbus.wire import Busy, Garbled, ModbusFault, ModbusLink, Refused, Silent
 from fleet.models import Asset, CommandState, DeviceCommand, Inverter
 from fleet.twin import pack as pack_physics
@@ -156,3 +157,25 @@ def test_noise_on_the_wire_is_always_a_fault_with_a_name(noise: list[bytes], see
 
     with pytest.raises(PlatformError):
         answering(answer, ask, reply_timeout_s=0.1)
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_gateway_stops_although_something_changes_in_that_moment(turns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told to stop in any turn of the event loop after a change, it does not take the change for the answer."""
+
+    async def nothing() -> None:
+        pass
+
+    async def whole() -> None:
+        gateway = ModbusGateway(identity="test-modbus")
+        monkeypatch.setattr(gateway, "_refresh", nothing)
+        refreshing = asyncio.create_task(gateway._refresh_when_changed())
+        await asyncio.sleep(0.01)
+        gateway._changed.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        refreshing.cancel()
+        _, unfinished = await asyncio.wait([refreshing], timeout=3.0)
+        assert not unfinished
+
+    asyncio.run(whole())
